@@ -1,0 +1,34 @@
+import { type Authority, InvalidTarget, parseAuthority } from './authority.ts'
+
+/** What a client of a forward proxy may ask for: a tunnel (authority-form) or an http resource (absolute-form). */
+export type RequestTarget =
+  | { readonly kind: 'connect'; readonly authority: Authority }
+  | {
+      readonly kind: 'http'
+      readonly authority: Authority
+      /** Path and query exactly as sent (origins rely on it), `/` or `*` where the client sent none. */
+      readonly path: string
+    }
+
+const HTTP_PORT = 80
+
+/**
+ * RFC 9112 §3.2: authority-form for CONNECT, absolute-form with scheme http for everything else. All other forms are
+ * refused: origin-form would need a guess at the authority, `https:` would need TLS to the origin on the client's behalf.
+ * Throws InvalidTarget.
+ */
+export function parseRequestTarget(method: string, target: string): RequestTarget {
+  if (method === 'CONNECT') return { kind: 'connect', authority: parseAuthority(target) }
+  if (target.startsWith('/') || target === '*') throw new InvalidTarget('this is a proxy: send the absolute URL of the resource, http://host/path')
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(target)?.[1]?.toLowerCase()
+  if (scheme === 'https') throw new InvalidTarget('use CONNECT for https: URLs')
+  if (scheme !== 'http' || !/^http:\/\//i.test(target)) throw new InvalidTarget('only http:// URLs are forwarded')
+  if (target.includes('#')) throw new InvalidTarget('a target may not contain a fragment')
+  if (target.includes('\\')) throw new InvalidTarget('a target may not contain a backslash')
+  const rest = target.slice('http://'.length)
+  const end = rest.search(/[/?]/)
+  const authority = parseAuthority(end === -1 ? rest : rest.slice(0, end), HTTP_PORT)
+  const path = end === -1 ? '' : rest.slice(end)
+  if (path === '') return { kind: 'http', authority, path: method === 'OPTIONS' ? '*' : '/' }
+  return { kind: 'http', authority, path: path.startsWith('?') ? `/${path}` : path }
+}
