@@ -8,7 +8,8 @@ try {
   passed = report.numPassedTests
   failed = report.numFailedTests
   for (const suite of report.testResults) {
-    if (suite.status === 'failed' && suite.assertionResults.every((test) => test.status !== 'failed')) failed += 1
+    if (suite.status === 'failed' && suite.assertionResults.every((test) => test.status !== 'failed'))
+      failed += 1
   }
 } catch {
   failed = 1 // no report: the checks before the tests failed, or nothing could be installed

@@ -1,1 +1,3 @@
-export async function main(args: string[]): Promise<void> { console.log(args, process.version, process.execPath) }
+export async function main(args: string[]): Promise<void> {
+  console.log(args, process.version, process.execPath)
+}

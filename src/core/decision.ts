@@ -46,7 +46,8 @@ export const REASONS = {
     xProxyError: 'blocked-by-allowlist',
     phrase: 'Blocked by policy: not_allowed_local',
     title: 'This host is, or resolves to, an address that is not on the public internet.',
-    advice: 'Private, local and metadata addresses need an exception by an administrator; no approval can permit them.',
+    advice:
+      'Private, local and metadata addresses need an exception by an administrator; no approval can permit them.',
   },
   not_allowed: {
     status: 403,

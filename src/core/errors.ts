@@ -16,7 +16,10 @@ export const TROUBLES = {
   http_protocol_error: { status: 502, title: 'The destination sent a malformed or ambiguous response.' },
   http_response_incomplete: { status: 502, title: 'The destination ended the response too early.' },
   http_response_timeout: { status: 504, title: 'The destination did not answer in time.' },
-  http_upgrade_failed: { status: 502, title: 'The destination switched protocols although nobody asked for it.' },
+  http_upgrade_failed: {
+    status: 502,
+    title: 'The destination switched protocols although nobody asked for it.',
+  },
   tls_server_name_mismatch: { status: 421, title: 'The TLS server name is not the host that was asked for.' },
   tls_required: { status: 403, title: 'A tunnel to port 443 must begin with a TLS ClientHello.' },
   client_gone: { status: 499, title: 'The client went away.' },

@@ -43,7 +43,8 @@ export function parseHost(text: string): Host {
 function bracketedHost(text: string): Host {
   if (!text.endsWith(']')) throw new InvalidHost('a bracket is not closed')
   const inner = text.slice(1, -1)
-  if (inner.includes('%')) throw new InvalidHost('an IPv6 address with a zone id is only meaningful on one machine')
+  if (inner.includes('%'))
+    throw new InvalidHost('an IPv6 address with a zone id is only meaningful on one machine')
   const address = parseIpv6(inner)
   if (!address) throw new InvalidHost('brackets may hold an IPv6 address only')
   return { kind: 'address', text: address.text, address }
@@ -102,11 +103,13 @@ function checkedHost(name: string): Host {
   }
   if (endsInNumber(name)) {
     const address = parseIpv4(name)
-    if (!address) throw new InvalidHost('a numeric host must be a dotted-decimal IPv4 address such as 192.0.2.1')
+    if (!address)
+      throw new InvalidHost('a numeric host must be a dotted-decimal IPv4 address such as 192.0.2.1')
     return { kind: 'address', text: address.text, address }
   }
   // An A-label that does not decode, or that encodes something else than its canonical form, has a second spelling.
-  if (punycode && domainToASCII(name) !== name) throw new InvalidHost('a label that begins with xn-- is not valid')
+  if (punycode && domainToASCII(name) !== name)
+    throw new InvalidHost('a label that begins with xn-- is not valid')
   return { kind: 'name', text: name as Hostname }
 }
 

@@ -19,10 +19,12 @@ const HTTP_PORT = 80
  */
 export function parseRequestTarget(method: string, target: string): RequestTarget {
   if (method === 'CONNECT') return { kind: 'connect', authority: parseAuthority(target) }
-  if (target.startsWith('/') || target === '*') throw new InvalidTarget('this is a proxy: send the absolute URL of the resource, http://host/path')
+  if (target.startsWith('/') || target === '*')
+    throw new InvalidTarget('this is a proxy: send the absolute URL of the resource, http://host/path')
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(target)?.[1]?.toLowerCase()
   if (scheme === 'https') throw new InvalidTarget('use CONNECT for https: URLs')
-  if (scheme !== 'http' || !/^http:\/\//i.test(target)) throw new InvalidTarget('only http:// URLs are forwarded')
+  if (scheme !== 'http' || !/^http:\/\//i.test(target))
+    throw new InvalidTarget('only http:// URLs are forwarded')
   if (target.includes('#')) throw new InvalidTarget('a target may not contain a fragment')
   if (target.includes('\\')) throw new InvalidTarget('a target may not contain a backslash')
   const rest = target.slice('http://'.length)
