@@ -1,4 +1,4 @@
-import { domainToASCII } from 'node:url'
+import { domainToASCII, domainToUnicode } from 'node:url'
 import type { Brand } from './brand.ts'
 import { type AddressText, type IpAddress, parseIpv4, parseIpv6 } from './ip-address.ts'
 
@@ -108,9 +108,17 @@ function checkedHost(name: string): Host {
     return { kind: 'address', text: address.text, address }
   }
   // An A-label that does not decode, or that encodes something else than its canonical form, has a second spelling.
-  if (punycode && domainToASCII(name) !== name)
-    throw new InvalidHost('a label that begins with xn-- is not valid')
+  if (punycode && !hasValidALabels(name)) throw new InvalidHost('a label that begins with xn-- is not valid')
   return { kind: 'name', text: name as Hostname }
+}
+
+/**
+ * `domainToASCII` passes any `xn--` label that is ASCII already, and `domainToUnicode` leaves one that is not valid as it
+ * is: only the way there and back shows that every label is the one spelling of what it stands for (RFC 5891 §4.2.1).
+ */
+function hasValidALabels(name: string): boolean {
+  const unicode = domainToUnicode(name)
+  return !/(?:^|\.)xn--/.test(unicode) && domainToASCII(unicode) === name
 }
 
 /** As resolvers and URL parsers see it: a last label of digits only, or `0x…`, makes the whole host an IPv4 number. */

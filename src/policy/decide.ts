@@ -1,0 +1,141 @@
+import type { Authority } from '../core/authority.ts'
+import type { ClientId } from '../core/client.ts'
+import { type Decision, type Rule, unreachable } from '../core/decision.ts'
+import type { GrantFinder } from '../core/grant.ts'
+import type { IpAddress } from '../core/ip-address.ts'
+import { embeddedIpv4 } from './addresses.ts'
+import { type GuardVerdict, exceptionNaming, judgeAddress, judgeHost } from './guard.ts'
+import type { Policy } from './policy.ts'
+
+export interface Question {
+  readonly authority: Authority
+  readonly client: ClientId
+  /** All that the host resolved to, once it did. Absent before. */
+  readonly addresses?: readonly IpAddress[]
+}
+
+/** One step of the order, for people who ask why. */
+export interface Step {
+  readonly step: 'port' | 'denied' | 'address' | 'allowed' | 'grant' | 'unfamiliar'
+  /** `pass`: this step has nothing against it, or nothing to say; the others end the matter. */
+  readonly outcome: 'pass' | 'allow' | 'deny' | 'hold'
+  /** What matched, also where it lets the question pass on (a permitted port, a private exception). */
+  readonly rule?: Rule
+}
+
+export interface Evaluation {
+  readonly decision: Decision
+  /** In their order; the last one decided. */
+  readonly steps: readonly Step[]
+}
+
+type Note = (step: Step['step'], outcome: Step['outcome'], rule: Rule | undefined) => void
+
+/**
+ * May this exchange leave? The only evaluator: every door, every cache hit and every dry run asks here. The target was
+ * parsed (step 1 of the order); here are the others, first match wins. Only the last one can become an allow by an
+ * approval. Pure, and synchronous.
+ */
+export function decide(policy: Policy, question: Question, findGrant: GrantFinder): Decision {
+  return run(policy, question, findGrant, undefined)
+}
+
+/** The same, with the way to the decision. */
+export function evaluate(policy: Policy, question: Question, findGrant: GrantFinder): Evaluation {
+  const steps: Step[] = []
+  const decision = run(policy, question, findGrant, (step, outcome, rule) =>
+    steps.push(rule === undefined ? { step, outcome } : { step, outcome, rule }),
+  )
+  return { decision, steps }
+}
+
+function run(policy: Policy, question: Question, findGrant: GrantFinder, note: Note | undefined): Decision {
+  const { authority, client } = question
+
+  const portRule = permittingPort(policy, authority)
+  note?.('port', portRule ? 'pass' : 'deny', portRule ?? policy.portsRule)
+  if (!portRule) return { kind: 'deny', reason: 'port_not_allowed', source: 'port', rule: policy.portsRule }
+
+  const denying = denyingRule(policy, question)
+  note?.('denied', denying ? 'deny' : 'pass', denying)
+  if (denying) return { kind: 'deny', reason: 'denied', source: 'deny_rule', rule: denying }
+
+  const guarded = guardVerdict(policy, question)
+  note?.('address', guarded.kind === 'refuse' ? 'deny' : 'pass', guarded.rule)
+  if (guarded.kind === 'refuse')
+    return { kind: 'deny', reason: 'not_allowed_local', source: 'address_guard', rule: guarded.rule }
+
+  const allowing = policy.allowed.match(authority.host, authority.port)
+  note?.('allowed', allowing ? 'allow' : 'pass', allowing)
+  if (allowing) return { kind: 'allow', source: 'allow_rule', rule: allowing }
+
+  const grant = findGrant(client, authority)
+  note?.('grant', grant?.verdict ?? 'pass', grant?.rule)
+  if (grant)
+    return grant.verdict === 'allow'
+      ? { kind: 'allow', source: 'approval', rule: grant.rule }
+      : { kind: 'deny', reason: 'approval_denied', source: 'approval', rule: grant.rule }
+
+  note?.('unfamiliar', policy.unfamiliar, policy.unfamiliarRule)
+  return unfamiliarDecision(policy)
+}
+
+/** What permits the port: the setting, an allowed pattern that names it, or a private exception for this host. */
+function permittingPort(policy: Policy, { host, port }: Authority): Rule | undefined {
+  if (policy.allowedPorts.has(port)) return policy.portsRule
+  return policy.allowed.matchNamingPort(host, port) ?? exceptionNaming(policy.guard, host, port)
+}
+
+/**
+ * What denies the host, or an address: one that the host is, that hides in it (64:ff9b::192.0.2.1), or that it resolved
+ * to, since a denied network must not be reachable by giving it a name.
+ */
+function denyingRule(policy: Policy, { authority, addresses }: Question): Rule | undefined {
+  const { host, port } = authority
+  const byName = policy.denied.match(host, port)
+  if (byName) return byName
+  const all = host.kind === 'address' ? [host.address, ...(addresses ?? [])] : (addresses ?? [])
+  for (const address of all) {
+    const rule = policy.denied.matchAddress(address, port)
+    if (rule) return rule
+    for (const inner of embeddedIpv4(address)) {
+      const innerRule = policy.denied.matchAddress(inner, port)
+      if (innerRule) return innerRule
+    }
+  }
+  return undefined
+}
+
+/** One bad answer among several refuses the whole name: otherwise the order of a resolver would decide. */
+function guardVerdict(policy: Policy, { authority, addresses }: Question): GuardVerdict {
+  const { host, port } = authority
+  let verdict = judgeHost(policy.guard, host, port)
+  if (addresses === undefined || verdict.kind === 'refuse') return verdict
+  if (addresses.length === 0) return NO_ADDRESS
+  for (const address of addresses) {
+    const next = judgeAddress(policy.guard, host, address, port)
+    if (next.kind === 'refuse') return next
+    if (next.rule) verdict = next
+  }
+  return verdict
+}
+
+/** Nothing to dial is nothing that was judged: refused, so that a resolver's oddity never becomes a pass. */
+const NO_ADDRESS: GuardVerdict = {
+  kind: 'refuse',
+  rule: { list: 'built-in', text: 'address guard: no address' },
+}
+
+function unfamiliarDecision(policy: Policy): Decision {
+  const { unfamiliar, unfamiliarRule: rule } = policy
+  switch (unfamiliar) {
+    case 'hold':
+      return { kind: 'hold', source: 'default', rule }
+    case 'deny':
+      return { kind: 'deny', reason: 'not_allowed', source: 'default', rule }
+    case 'allow':
+      return { kind: 'allow', source: 'default', rule }
+    default:
+      return unreachable(unfamiliar)
+  }
+}
