@@ -32,16 +32,13 @@ export function listMembers(fields: readonly Field[], key: string): string[] {
 }
 
 /**
- * Fields that concern one hop only (RFC 9110 §7.6.1) or that are addressed to this proxy. `te` and `upgrade` go as well:
- * whoever forwards an upgrade adds its own. `proxy-authorization` must never reach an origin.
+ * Fields that concern one hop only (RFC 9110 §7.6.1). `te` and `upgrade` go as well: whoever forwards an upgrade adds
+ * its own. Everything that begins with `proxy-` is addressed to this proxy, or pretends to come from it: credentials in
+ * `proxy-authorization` must never reach an origin, a `proxy-status` of an origin never a client.
  */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authentication-info',
-  'proxy-authorization',
   'te',
   'transfer-encoding',
   'upgrade',
@@ -62,7 +59,7 @@ export function endToEndFields(fields: readonly Field[]): Field[] {
   }
   const kept: Field[] = []
   for (const each of fields) {
-    if (HOP_BY_HOP.has(each.key)) continue
+    if (HOP_BY_HOP.has(each.key) || each.key.startsWith('proxy-')) continue
     if (nominated !== undefined && nominated.includes(each.key) && !NEVER_NOMINATED.has(each.key)) continue
     kept.push(each)
   }

@@ -1,0 +1,208 @@
+import type { Authority } from '../core/authority.ts'
+import type { Client } from '../core/client.ts'
+import { type Decision, type Reason, unreachable } from '../core/decision.ts'
+import { ProxyError } from '../core/errors.ts'
+import type { Exchange } from '../core/exchange.ts'
+import type { GrantFinder, GrantVerdict } from '../core/grant.ts'
+import type { Hostname } from '../core/hostname.ts'
+import type { IpAddress } from '../core/ip-address.ts'
+import { decide } from '../policy/decide.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Refusal } from './respond.ts'
+
+/** What a hold came to. The same shape as the approvals slice gives; the door knows no more of it. */
+export type HoldOutcome =
+  | {
+      readonly kind: 'allow' | 'deny'
+      readonly approval: string
+      readonly heldMs: number
+      readonly verdict: GrantVerdict
+    }
+  | {
+      readonly kind: 'pending'
+      readonly approval: string
+      readonly heldMs: number
+      readonly retryAfter: number
+    }
+  | { readonly kind: 'gone'; readonly approval: string; readonly heldMs: number }
+  | { readonly kind: 'too_many' | 'no_reviewer' | 'draining' }
+
+export interface HoldQuestion {
+  readonly client: Client
+  readonly authority: Authority
+  readonly door: 'http' | 'connect'
+  readonly method: string
+  readonly path: string | undefined
+  readonly userAgent: string | undefined
+  readonly exchange: string
+}
+
+export interface AdmissionParts {
+  /** The policy in force and its version. */
+  readonly snapshot: () => { readonly policy: Policy; readonly version: string }
+  readonly findGrant: GrantFinder
+  /** Told when a door acts on a grant that is good for one exchange; false when somebody else was faster. */
+  readonly consumeGrant: (grant: string) => boolean
+  readonly hold: (question: HoldQuestion, signal: AbortSignal) => Promise<HoldOutcome>
+  readonly resolver: {
+    cached(name: Hostname): readonly IpAddress[] | undefined
+    resolve(name: Hostname): Promise<readonly IpAddress[]>
+  }
+  /** `deny`: what cannot be recorded is refused; `allow`: it goes on unrecorded. */
+  readonly onAuditError: () => 'deny' | 'allow'
+  /** Hears of an error that should not have happened; the exchange is refused all the same. */
+  readonly onFault: (error: unknown, exchange: Exchange) => void
+}
+
+export type Admitted =
+  | { readonly kind: 'go'; readonly authority: Authority; readonly addresses: readonly IpAddress[] }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | { readonly kind: 'trouble'; readonly error: ProxyError }
+  /** The client went away while it waited: there is nobody to answer. */
+  | { readonly kind: 'gone' }
+
+export interface Admission {
+  /**
+   * Decides an exchange whose target has been read, waits where policy holds it, resolves the name once it is permitted,
+   * judges every address, and records the decision before it returns `go`. Whatever throws on the way is a refusal.
+   */
+  admit(exchange: Exchange, signal: () => AbortSignal): Promise<Admitted>
+  /** Records and refuses what never became a question: a malformed request, a bad target, a loop. */
+  refuse(exchange: Exchange, refusal: Refusal): Promise<Refusal>
+}
+
+export function createAdmission(parts: AdmissionParts): Admission {
+  async function admit(exchange: Exchange, signal: () => AbortSignal): Promise<Admitted> {
+    const authority = exchange.authority!
+    const { policy, version } = parts.snapshot()
+    exchange.policyVersion = version
+    const question = { authority, client: exchange.client.id }
+
+    let onceGrant: string | undefined
+    const findGrant: GrantFinder = (client, target) => {
+      const verdict = parts.findGrant(client, target)
+      if (verdict?.once) onceGrant = verdict.grant
+      return verdict
+    }
+    let current = policy
+    let finder = findGrant
+    let decision = decide(policy, question, findGrant)
+    if (decision.kind === 'hold' || !stillThere(decision, onceGrant, parts)) {
+      const outcome = await parts.hold(
+        {
+          client: exchange.client,
+          authority,
+          door: exchange.door,
+          method: exchange.method,
+          path: exchange.path,
+          userAgent: exchange.userAgent,
+          exchange: exchange.id,
+        },
+        signal(),
+      )
+      if ('approval' in outcome) {
+        exchange.approval = outcome.approval
+        exchange.heldMs = outcome.heldMs
+      }
+      switch (outcome.kind) {
+        case 'allow':
+        case 'deny': {
+          // An answer settles step 7 only. The policy may have become stricter while the client waited.
+          const now = parts.snapshot()
+          current = now.policy
+          exchange.policyVersion = now.version
+          finder = () => outcome.verdict
+          decision = decide(current, question, finder)
+          break
+        }
+        case 'pending':
+          return refused(exchange, decision, {
+            reason: 'approval_pending',
+            approval: outcome.approval,
+            retryAfter: outcome.retryAfter,
+          })
+        case 'gone':
+          await record(exchange, { kind: 'deny', reason: 'client_gone', source: 'proxy_state' })
+          return { kind: 'gone' }
+        case 'too_many':
+          return refused(exchange, stateDenial('too_many_pending'), {
+            reason: 'too_many_pending',
+            retryAfter: 30,
+          })
+        case 'no_reviewer':
+          return refused(exchange, stateDenial('no_reviewer'), { reason: 'no_reviewer' })
+        case 'draining':
+          return refused(exchange, stateDenial('draining'), { reason: 'draining', retryAfter: 5 })
+        default:
+          return unreachable(outcome)
+      }
+    }
+    if (decision.kind === 'hold') throw new Error('an answered hold was held again')
+    if (decision.kind === 'deny') return refusedBy(exchange, decision)
+
+    let addresses: readonly IpAddress[]
+    if (authority.host.kind === 'address') addresses = [authority.host.address]
+    else {
+      const name = authority.host.text
+      const known = parts.resolver.cached(name)
+      try {
+        addresses = known ?? (await parts.resolver.resolve(name))
+      } catch (error) {
+        if (!(error instanceof ProxyError)) throw error
+        exchange.trouble = error.code
+        const unrecorded = await record(exchange, decision)
+        return unrecorded ? auditRefusal() : { kind: 'trouble', error }
+      }
+    }
+    decision = decide(current, { ...question, addresses }, finder)
+    if (decision.kind === 'hold') throw new Error('a permitted name was held after its resolution')
+    if (decision.kind === 'deny') return refusedBy(exchange, decision)
+    if (await record(exchange, decision)) return auditRefusal()
+    return { kind: 'go', authority, addresses }
+  }
+
+  /** True when the decision could not be written and policy says that such an exchange is refused. */
+  function record(exchange: Exchange, decision: Decision): Promise<boolean> {
+    return new Promise((resolve) => {
+      exchange.decide(decision, (error) => resolve(error !== undefined && parts.onAuditError() === 'deny'))
+    })
+  }
+
+  async function refused(exchange: Exchange, decision: Decision, refusal: Refusal): Promise<Admitted> {
+    return (await record(exchange, decision)) ? auditRefusal() : { kind: 'refused', refusal }
+  }
+
+  function refusedBy(exchange: Exchange, decision: Decision & { kind: 'deny' }): Promise<Admitted> {
+    const rule = decision.rule === undefined ? {} : { rule: `${decision.rule.list}: ${decision.rule.text}` }
+    return refused(exchange, decision, { reason: decision.reason, ...rule })
+  }
+
+  function auditRefusal(): Admitted {
+    return { kind: 'refused', refusal: { reason: 'audit_unavailable', retryAfter: 30 } }
+  }
+
+  return {
+    admit: (exchange, signal) =>
+      admit(exchange, signal).catch(async (error: unknown): Promise<Admitted> => {
+        // Fail closed: whatever went wrong, nothing has left yet, and the client hears that it is our fault.
+        parts.onFault(error, exchange)
+        if (exchange.isDecided) throw error
+        await record(exchange, stateDenial('internal_error'))
+        return { kind: 'refused', refusal: { reason: 'internal_error' } }
+      }),
+    async refuse(exchange, refusal) {
+      await record(exchange, { kind: 'deny', reason: refusal.reason, source: 'target' })
+      return refusal
+    },
+  }
+}
+
+function stateDenial(reason: Reason): Decision & { kind: 'deny' } {
+  return { kind: 'deny', reason, source: 'proxy_state' }
+}
+
+/** Whether the grant that the decision rests on is ours: one that is good for one exchange may just have been used up. */
+function stillThere(decision: Decision, onceGrant: string | undefined, parts: AdmissionParts): boolean {
+  if (decision.kind !== 'allow' || decision.source !== 'approval' || onceGrant === undefined) return true
+  return parts.consumeGrant(onceGrant)
+}

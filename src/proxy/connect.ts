@@ -1,0 +1,141 @@
+import { authorityText } from '../core/authority.ts'
+import type { Clock } from '../core/clock.ts'
+import { ProxyError } from '../core/errors.ts'
+import type { Exchange } from '../core/exchange.ts'
+import type { RequestHead } from '../http1/request-reader.ts'
+import type { Dialled, Dialer } from '../upstream/dialer.ts'
+import type { Admission } from './admission.ts'
+import { answerRefusal, answerTrouble } from './answer.ts'
+import { type ArrivalParts, openExchange, readTarget } from './arrival.ts'
+import { readOpening, UNRECOGNIZED_NAME_ALERT } from './opening.ts'
+import type { Responder } from './respond.ts'
+import type { ClientSession } from './session.ts'
+import { startTunnel } from './tunnel.ts'
+import type { RunningTunnel, Tunnels } from './tunnels.ts'
+
+export interface ConnectParts extends ArrivalParts {
+  readonly admission: Admission
+  readonly responder: Responder
+  readonly dialer: Dialer
+  readonly tunnels: Tunnels
+  readonly clock: Clock
+  readonly settings: () => ConnectSettings
+}
+
+export interface ConnectSettings {
+  /** A tunnel to port 443 must begin with a ClientHello that names its target. */
+  readonly requireTls: boolean
+  /** `host:port` of targets to which anything may be spoken. */
+  readonly raw: ReadonlySet<string>
+  /** Milliseconds for the ClientHello to arrive. */
+  readonly helloTimeout: number
+  /** Bytes read at most before the ClientHello must be whole. */
+  readonly earlyBytes: number
+}
+
+const TLS_PORT = 443
+/** RFC 9110 §9.3.6: no content, no Content-Length, no Transfer-Encoding. */
+const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
+
+/**
+ * The walk of a CONNECT: target → exchange → admission → dial → 200 → the ClientHello agrees → tunnel. 200 is sent only
+ * when the connection to the origin stands, so that every failure before it has a status of its own.
+ */
+export async function serveConnect(
+  session: ClientSession,
+  head: RequestHead,
+  parts: ConnectParts,
+): Promise<void> {
+  const exchange = openExchange('connect', session.client, head, parts)
+  try {
+    const target = readTarget(exchange, head)
+    if (typeof target === 'string') {
+      const refusal = await parts.admission.refuse(exchange, { reason: 'invalid_target', detail: target })
+      return answerRefusal(session, head, exchange, parts.responder, refusal)
+    }
+    const admitted = await parts.admission.admit(exchange, () => session.signal())
+    if (admitted.kind === 'refused')
+      return answerRefusal(session, head, exchange, parts.responder, admitted.refusal)
+    if (admitted.kind === 'trouble')
+      return answerTrouble(session, head, exchange, parts.responder, admitted.error)
+    if (admitted.kind === 'gone' || session.isClosed) return exchange.close('client_gone')
+
+    let dialled: Dialled
+    try {
+      dialled = await parts.dialer.dial(admitted.addresses, admitted.authority.port, session.signal())
+    } catch (error) {
+      if (session.isClosed) return exchange.close('client_gone')
+      if (!(error instanceof ProxyError)) throw error
+      return answerTrouble(session, head, exchange, parts.responder, error)
+    }
+    exchange.peer = { address: dialled.address, port: admitted.authority.port }
+    if (session.isClosed) {
+      dialled.connection.destroy()
+      return exchange.close('client_gone')
+    }
+    exchange.status = 200
+    const early = session.pass()
+    session.connection.write(ESTABLISHED)
+    await openTunnel(session, exchange, early, dialled, { ...admitted, client: session.client.id }, parts)
+  } catch (error) {
+    exchange.close('proxy_internal_error')
+    session.abort()
+    throw error
+  }
+}
+
+async function openTunnel(
+  session: ClientSession,
+  exchange: Exchange,
+  early: Buffer,
+  { connection: origin }: Dialled,
+  admitted: Omit<RunningTunnel, 'tunnel'>,
+  parts: ConnectParts,
+): Promise<void> {
+  const client = session.connection
+  const settings = parts.settings()
+  let first = early
+  if (
+    admitted.authority.port === TLS_PORT &&
+    settings.requireTls &&
+    !settings.raw.has(authorityText(admitted.authority))
+  ) {
+    const alarm = parts.clock.after(settings.helloTimeout, () => client.destroy())
+    origin.receiver = { received: () => false, ended: () => {}, closed: () => client.destroy() }
+    const opening = await readOpening(client, early, admitted.authority.host, settings.earlyBytes)
+    alarm.cancel()
+    if (opening.kind !== 'agrees') {
+      origin.receiver = { received: () => false, ended: () => {}, closed: () => {} }
+      origin.destroy()
+      if (opening.kind === 'refused') {
+        exchange.serverName = opening.serverName
+        if (opening.trouble === 'tls_server_name_mismatch') client.write(UNRECOGNIZED_NAME_ALERT)
+      }
+      client.endAndDrain()
+      return exchange.close(opening.kind === 'refused' ? opening.trouble : 'client_gone')
+    }
+    exchange.serverName = opening.serverName
+    first = opening.bytes
+  }
+  if (client.isClosed || origin.isClosed) {
+    client.destroy()
+    origin.destroy()
+    return exchange.close(client.isClosed ? 'client_gone' : 'connection_terminated')
+  }
+  if (first.length > 0) {
+    exchange.bytesSent += first.length
+    origin.write(first)
+  }
+  const running: RunningTunnel = {
+    ...admitted,
+    tunnel: startTunnel(client, origin, {
+      sent: (bytes) => void (exchange.bytesSent += bytes),
+      received: (bytes) => void (exchange.bytesReceived += bytes),
+      closed(trouble) {
+        parts.tunnels.remove(running)
+        exchange.close(trouble)
+      },
+    }),
+  }
+  parts.tunnels.add(running)
+}

@@ -1,0 +1,139 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { clientOf, type ClientId } from '../core/client.ts'
+import type { ProtocolError } from '../http1/protocol-error.ts'
+import type { RequestHead } from '../http1/request-reader.ts'
+import { Connection, type Wire } from '../wire/connection.ts'
+import { ClientSession, type SessionHooks, type SessionLimits } from './session.ts'
+
+export interface ListenerParts {
+  readonly wire: Wire
+  readonly limits: () => SessionLimits & {
+    readonly connections: number
+    readonly connectionsPerClient: number
+  }
+  readonly doors: {
+    connect(session: ClientSession, head: RequestHead): Promise<void>
+    forward(session: ClientSession, head: RequestHead): Promise<void>
+    malformed(session: ClientSession, error: ProtocolError): Promise<void>
+  }
+  /** The client has opened its first connection, or closed its last one. */
+  readonly onClient: (client: ClientId, present: boolean) => void
+  /** Something went wrong that should not; the connection it concerns is gone already. */
+  readonly onFault: (error: unknown) => void
+  /** A connection was turned away because there are too many. */
+  readonly onLimit: (client: ClientId) => void
+}
+
+export interface Listener extends AsyncDisposable {
+  /** Where it listens, with the port that it got. */
+  readonly address: { readonly address: string; readonly port: number }
+  readonly connections: number
+  /** Takes no more connections and ends the idle ones; those that are being served go on. */
+  drain(): void
+  /** Resolves when no connection is left. */
+  whenEmpty(): Promise<void>
+}
+
+const OVER_LIMIT =
+  'HTTP/1.1 503 Too many connections\r\nX-Proxy-Error: connection-limit-reached\r\nRetry-After: 5\r\n' +
+  'Content-Length: 0\r\nConnection: close\r\n\r\n'
+
+/** Accepts clients on `host:port` (port 0: any) and serves each connection. Throws what `listen` throws. */
+export async function listen(host: string, port: number, parts: ListenerParts): Promise<Listener> {
+  const { wire } = parts
+  const open = new Set<Connection>()
+  const sessions = new Set<ClientSession>()
+  const perClient = new Map<ClientId, number>()
+  let emptied: (() => void)[] = []
+  let draining = false
+
+  const hooks: SessionHooks = {
+    serve(session, head) {
+      const door = head.method === 'CONNECT' ? parts.doors.connect : parts.doors.forward
+      door(session, head).catch(parts.onFault)
+    },
+    malformed(session, error) {
+      parts.doors.malformed(session, error).catch(parts.onFault)
+    },
+    over: (session) => void sessions.delete(session),
+  }
+
+  function accept(socket: Socket): void {
+    const { remoteAddress, remotePort } = socket
+    // A client that is gone before it was looked at has no address any more.
+    if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy()
+    const client = clientOf(remoteAddress, remotePort)
+    const limits = parts.limits()
+    const count = (perClient.get(client.id) ?? 0) + 1
+    if (open.size >= limits.connections || count > limits.connectionsPerClient) {
+      parts.onLimit(client.id)
+      socket.on('error', () => {})
+      socket.end(OVER_LIMIT)
+      socket.destroySoon()
+      return
+    }
+    const connection = Connection.accepted(wire, socket)
+    open.add(connection)
+    perClient.set(client.id, count)
+    if (count === 1) parts.onClient(client.id, true)
+    connection.socket.once('close', () => release(connection, client.id))
+    sessions.add(new ClientSession(connection, client, limits, hooks, wire.pulse.now))
+    connection.resume()
+  }
+
+  function release(connection: Connection, client: ClientId): void {
+    open.delete(connection)
+    const left = (perClient.get(client) ?? 1) - 1
+    if (left > 0) perClient.set(client, left)
+    else {
+      perClient.delete(client)
+      parts.onClient(client, false)
+    }
+    if (open.size > 0) return
+    for (const resolve of emptied) resolve()
+    emptied = []
+  }
+
+  const stopBeat = wire.pulse.onBeat((now) => {
+    for (const session of sessions) session.beat(now)
+  })
+
+  const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, accept)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port, backlog: 1024 }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  // Out of descriptors, say: the kernel keeps the connection waiting and Node tries again.
+  server.on('error', parts.onFault)
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') throw new Error('the listener has no address')
+
+  function drain(): void {
+    if (draining) return
+    draining = true
+    server.close()
+    for (const session of sessions) if (session.isIdle) session.connection.destroy()
+  }
+
+  function whenEmpty(): Promise<void> {
+    return open.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))
+  }
+
+  return {
+    address: { address: bound.address, port: bound.port },
+    get connections() {
+      return open.size
+    },
+    drain,
+    whenEmpty,
+    async [Symbol.asyncDispose]() {
+      drain()
+      stopBeat()
+      for (const connection of open) connection.destroy()
+      await whenEmpty()
+    },
+  }
+}

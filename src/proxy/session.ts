@@ -1,0 +1,277 @@
+// proxy: the front door of traffic. Here lives one client connection: it reads requests one after the other, hands each
+// to its door, and carries the content of the one being served. It decides nothing and knows no origin.
+
+import type { Client } from '../core/client.ts'
+import type { Field } from '../core/fields.ts'
+import type { MessageLimits } from '../http1/limits.ts'
+import { ProtocolError } from '../http1/protocol-error.ts'
+import { type RequestHead, RequestReader } from '../http1/request-reader.ts'
+import type { Connection, Receiver } from '../wire/connection.ts'
+
+/** Takes the content of the request that is being served. */
+export interface ContentSink {
+  /** False stops the reading; `session.unblock()` goes on. The bytes stay valid until then. */
+  data(bytes: Buffer): boolean
+  end(trailers: readonly Field[]): void
+  /** The client broke the framing of its own content. */
+  failed(error: ProtocolError): void
+}
+
+export interface SessionLimits {
+  readonly message: MessageLimits
+  /** Milliseconds from the first byte of a head to its end, and from the connection to the first head. */
+  readonly headerTimeout: number
+  /** Milliseconds between two requests. */
+  readonly idleTimeout: number
+  /** Bytes that are kept of what a client sends before it may (behind a CONNECT, or behind a request that waits). */
+  readonly earlyBytes: number
+}
+
+export interface SessionHooks {
+  /** A head has come; the door serves it and calls `finish` or `close` on the session. */
+  serve(session: ClientSession, head: RequestHead): void
+  /** The head is malformed; the door answers and closes. */
+  malformed(session: ClientSession, error: ProtocolError): void
+  /** The session is over: its connection is closed or closing, or belongs to a tunnel now. */
+  over(session: ClientSession): void
+}
+
+type State = 'head' | 'serving' | 'passed' | 'closed'
+
+export class ClientSession implements Receiver {
+  readonly connection: Connection
+  readonly client: Client
+  readonly #limits: SessionLimits
+  readonly #hooks: SessionHooks
+  readonly #reader: RequestReader
+  #state: State = 'head'
+  #sink: ContentSink | undefined
+  #blocked = false
+  #pumping = false
+  /** Reading stopped because too much came too early. */
+  #full = false
+  #contentDone = true
+  #served = false
+  #waitingSince: number
+  #gone: AbortController | undefined
+  #onGone: (() => void) | undefined
+
+  constructor(
+    connection: Connection,
+    client: Client,
+    limits: SessionLimits,
+    hooks: SessionHooks,
+    now: number,
+  ) {
+    this.connection = connection
+    this.client = client
+    this.#limits = limits
+    this.#hooks = hooks
+    this.#reader = new RequestReader(limits.message)
+    this.#waitingSince = now
+    connection.receiver = this
+  }
+
+  /** Whether the request that is being served has been read to its end. */
+  get contentDone(): boolean {
+    return this.#contentDone
+  }
+
+  get isIdle(): boolean {
+    return this.#state === 'head' && this.#reader.atMessageStart
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  /** Aborted when the client goes away while it is being served. */
+  signal(): AbortSignal {
+    this.#gone ??= new AbortController()
+    if (this.#state === 'closed') this.#gone.abort()
+    return this.#gone.signal
+  }
+
+  /** Calls back, once and instead of any earlier one, when the client goes away while it is being served. */
+  whenGone(callback: (() => void) | undefined): void {
+    this.#onGone = callback
+    if (this.#state === 'closed') this.#reportGone()
+  }
+
+  received(bytes: Buffer): boolean {
+    // While nobody takes the content, what comes is kept, so that a client that goes away is noticed; the bytes may
+    // stand in a buffer that is read into again, hence the copy.
+    const waiting = this.#state === 'serving' && (this.#sink === undefined || this.#blocked)
+    if (this.#state === 'head' && this.#reader.atMessageStart) this.#waitingSince = this.connection.activeAt
+    this.#reader.push(waiting ? Buffer.from(bytes) : bytes)
+    if (!waiting) this.#pump()
+    if (this.#blocked) return false
+    if (this.#state === 'serving' && this.#reader.buffered >= this.#limits.earlyBytes) {
+      this.#full = true
+      return false
+    }
+    return true
+  }
+
+  ended(): void {
+    if (this.#state === 'serving') {
+      // A client that was killed sends the same FIN as one that only ends its side; both are taken as gone, so that
+      // nothing is fetched for nobody.
+      this.#leave()
+      this.connection.destroy()
+      return
+    }
+    this.connection.end()
+  }
+
+  closed(): void {
+    this.#leave()
+  }
+
+  #leave(): void {
+    if (this.#state === 'closed') return
+    const serving = this.#state === 'serving'
+    this.#state = 'closed'
+    this.#sink = undefined
+    if (serving) this.#reportGone()
+    this.#hooks.over(this)
+  }
+
+  #reportGone(): void {
+    this.#gone?.abort()
+    const callback = this.#onGone
+    this.#onGone = undefined
+    callback?.()
+  }
+
+  /** Gives the content of the current request to `sink`, beginning with what has come already. */
+  content(sink: ContentSink): void {
+    if (this.#state !== 'serving' || this.#contentDone) return
+    this.#sink = sink
+    this.#pump()
+    this.#readOn()
+  }
+
+  /** Goes on after `data` returned false. */
+  unblock(): void {
+    if (!this.#blocked) return
+    this.#blocked = false
+    this.#pump()
+    this.#readOn()
+  }
+
+  #readOn(): void {
+    if (this.#blocked || this.#state === 'closed' || this.#state === 'passed') return
+    if (this.#full && this.#reader.buffered >= this.#limits.earlyBytes) return
+    this.#full = false
+    this.connection.resume()
+  }
+
+  /** The request has been answered: on to the next one, which may have come already. */
+  finish(): void {
+    if (this.#state !== 'serving') return
+    this.#state = 'head'
+    this.#sink = undefined
+    this.#blocked = false
+    this.#gone = undefined
+    this.#onGone = undefined
+    this.#waitingSince = this.connection.activeAt
+    if (this.#reader.buffered > 0) this.#pump()
+    this.#readOn()
+  }
+
+  /** Answers and closes: `bytes` go out, then our side ends; what the client still sends is not read. */
+  finishAndClose(): void {
+    this.#state = 'closed'
+    this.#sink = undefined
+    this.#onGone = undefined
+    this.#hooks.over(this)
+    this.connection.endAndDrain()
+  }
+
+  /** Cuts the connection so that the client sees that the answer is not whole. */
+  abort(): void {
+    this.#onGone = undefined
+    if (this.#state !== 'closed') {
+      this.#state = 'closed'
+      this.#sink = undefined
+      this.#hooks.over(this)
+    }
+    this.connection.destroy(true)
+  }
+
+  /**
+   * Passes the connection to a tunnel: returns what the client has sent already. The session hears no more of it; the
+   * new owner sets the receiver.
+   */
+  pass(): Buffer {
+    this.#state = 'passed'
+    this.#onGone = undefined
+    this.#hooks.over(this)
+    return Buffer.from(this.#reader.takeRest()) // a copy: the tunnel reads into the same buffer again
+  }
+
+  /** Called on every beat: closes what waits too long for a head. */
+  beat(now: number): void {
+    if (this.#state !== 'head') return
+    const waited = now - this.#waitingSince
+    const idle = this.#served && this.#reader.atMessageStart
+    const limit = idle ? this.#limits.idleTimeout : this.#limits.headerTimeout
+    if (waited > limit) this.connection.destroy()
+  }
+
+  #pump(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    try {
+      while (
+        this.#state === 'head' ||
+        (this.#state === 'serving' && this.#sink !== undefined && !this.#blocked)
+      ) {
+        const event = this.#reader.next()
+        if (event === undefined) break
+        switch (event.kind) {
+          case 'head':
+            this.#begin(event.head)
+            break
+          case 'data':
+            this.#blocked = this.#sink?.data(event.bytes) === false
+            break
+          case 'end': {
+            this.#contentDone = true
+            const sink = this.#sink
+            this.#sink = undefined
+            sink?.end(event.trailers)
+            break
+          }
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#fail(error)
+    } finally {
+      this.#pumping = false
+    }
+  }
+
+  #begin(head: RequestHead): void {
+    this.#state = 'serving'
+    this.#served = true
+    this.#contentDone = false
+    if (head.framing.kind === 'none' && head.method !== 'CONNECT') {
+      this.#reader.next() // the end event
+      this.#contentDone = true
+    }
+    this.#hooks.serve(this, head)
+  }
+
+  #fail(error: ProtocolError): void {
+    const sink = this.#sink
+    this.#sink = undefined
+    if (sink !== undefined) sink.failed(error)
+    else if (this.#state === 'head') {
+      this.#state = 'serving'
+      this.#hooks.malformed(this, error)
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import type { Alarm, Clock } from '../core/clock.ts'
+import { errnoOf, ProxyError } from '../core/errors.ts'
+import type { IpAddress } from '../core/ip-address.ts'
+import { Connection, type Wire } from '../wire/connection.ts'
+
+export interface Dialer {
+  /**
+   * Connects to one of the vetted addresses, in their order, the next one starting while an earlier one hangs
+   * (RFC 8305 §5). The name is never looked up again. Throws ProxyError, or the signal's reason when it is aborted.
+   */
+  dial(addresses: readonly IpAddress[], port: number, signal?: AbortSignal): Promise<Dialled>
+}
+
+export interface Dialled {
+  readonly connection: Connection
+  readonly address: string
+}
+
+export interface DialerOptions {
+  /** Milliseconds until one of the addresses must have accepted. */
+  readonly connectTimeout: number
+  readonly clock: Clock
+  readonly wire: Wire
+}
+
+/** Connection Attempt Delay (RFC 8305 §5). */
+const NEXT_ATTEMPT_MS = 250
+const ATTEMPTS_LIMIT = 8
+
+export function createDialer(options: DialerOptions): Dialer {
+  return {
+    dial(addresses, port, signal) {
+      return new Promise<Dialled>((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason)
+        const queue = addresses.slice(0, ATTEMPTS_LIMIT)
+        const open = new Set<Connection>()
+        let failure: Error | undefined
+        let next: Alarm | undefined
+        const limit = options.clock.after(options.connectTimeout, () =>
+          finish(new ProxyError('connection_timeout')),
+        )
+        const abort = () => finish(signal!.reason as Error)
+        signal?.addEventListener('abort', abort, { once: true })
+        attempt()
+
+        function attempt(): void {
+          next?.cancel()
+          const address = queue.shift()
+          if (address === undefined) {
+            if (open.size === 0) finish(asTrouble(failure))
+            return
+          }
+          const connection = Connection.open(options.wire, {
+            host: address.text,
+            port,
+            family: address.family,
+          })
+          open.add(connection)
+          connection.receiver = {
+            received: () => false,
+            ended: () => {},
+            closed(error) {
+              open.delete(connection)
+              failure = error ?? failure
+              attempt()
+            },
+          }
+          connection.socket.once('connect', () => {
+            // The kernel connects where it was told to; this holds even if something between us and it rewrites addresses.
+            const reached = connection.socket.remoteAddress
+            if (reached !== undefined && sameAddress(reached, address))
+              finish(undefined, { connection, address: address.text })
+            else connection.destroy()
+          })
+          if (queue.length > 0) next = options.clock.after(NEXT_ATTEMPT_MS, attempt)
+        }
+
+        function finish(error: Error | undefined, dialled?: Dialled): void {
+          limit.cancel()
+          next?.cancel()
+          queue.length = 0
+          signal?.removeEventListener('abort', abort)
+          for (const connection of open) {
+            connection.receiver = IGNORING
+            if (connection !== dialled?.connection) connection.destroy()
+          }
+          open.clear()
+          if (dialled) resolve(dialled)
+          else reject(error)
+        }
+      })
+    },
+  }
+}
+
+const IGNORING = { received: () => false, ended: () => {}, closed: () => {} }
+
+function sameAddress(text: string, address: IpAddress): boolean {
+  return text === address.text || text === `::ffff:${address.text}`
+}
+
+function asTrouble(error: Error | undefined): ProxyError {
+  const code = errnoOf(error)
+  const cause = error === undefined ? undefined : { cause: error }
+  switch (code) {
+    case 'ECONNREFUSED':
+      return new ProxyError('connection_refused', undefined, cause)
+    case 'ETIMEDOUT':
+      return new ProxyError('connection_timeout', undefined, cause)
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'EADDRNOTAVAIL':
+    case 'EACCES':
+    case 'EPERM':
+      return new ProxyError('destination_ip_unroutable', code, cause)
+    case 'EMFILE':
+    case 'ENFILE':
+    case 'ENOBUFS':
+      return new ProxyError('proxy_internal_error', code, cause)
+    default:
+      return new ProxyError('connection_terminated', code, cause)
+  }
+}

@@ -1,0 +1,128 @@
+import type { MessageLimits } from '../http1/limits.ts'
+import { ResponseReader } from '../http1/response-reader.ts'
+import type { IpAddress } from '../core/ip-address.ts'
+import type { Connection, Receiver } from '../wire/connection.ts'
+import type { Pulse } from '../wire/pulse.ts'
+import type { Dialer } from './dialer.ts'
+
+/** An HTTP/1.1 connection to an origin, with the reader of its responses. */
+export interface Origin {
+  readonly connection: Connection
+  readonly reader: ResponseReader
+  readonly address: string
+  /** It has served a request before, so it may turn out to be closed already. */
+  reused: boolean
+}
+
+/** Connections to origins: opened to vetted addresses, kept for the next request of the same client to the same target. */
+export interface Origins extends Disposable {
+  /** A kept connection to one of these addresses, which is then the caller's, or undefined. */
+  take(key: string, addresses: readonly IpAddress[]): Origin | undefined
+  /** Opens a new one. Throws as Dialer.dial. */
+  open(addresses: readonly IpAddress[], port: number, signal?: AbortSignal): Promise<Origin>
+  /** Keeps one whose last response is whole and whose reader has nothing left; others must be destroyed, not kept. */
+  keep(key: string, origin: Origin): void
+  /** Closes every kept connection: after a change of policy none may be reused on the word of the old one. */
+  clear(): void
+  /** How many are kept. */
+  readonly size: number
+}
+
+export interface OriginsOptions {
+  readonly dialer: Dialer
+  readonly limits: MessageLimits
+  readonly pulse: Pulse
+  /** Kept connections in total; the one kept longest goes first. */
+  readonly idleConnections: number
+  /** Milliseconds that a connection is kept unused. */
+  readonly idleTimeout: number
+}
+
+interface Kept {
+  readonly key: string
+  readonly origin: Origin
+  readonly since: number
+}
+
+export function createOrigins(options: OriginsOptions): Origins {
+  const { dialer, limits, pulse } = options
+  const byKey = new Map<string, Kept[]>()
+  /** In the order in which they were kept. */
+  const all = new Set<Kept>()
+  const stopBeat = pulse.onBeat((now) => {
+    for (const kept of all) {
+      if (now - kept.since < options.idleTimeout) break
+      discard(kept)
+    }
+  })
+
+  function remove(kept: Kept): void {
+    if (!all.delete(kept)) return
+    const list = byKey.get(kept.key)
+    if (list === undefined) return
+    const at = list.indexOf(kept)
+    if (at !== -1) list.splice(at, 1)
+    if (list.length === 0) byKey.delete(kept.key)
+  }
+
+  function discard(kept: Kept): void {
+    remove(kept)
+    kept.origin.connection.receiver = SILENT
+    kept.origin.connection.destroy()
+  }
+
+  return {
+    take(key, addresses) {
+      const list = byKey.get(key)
+      if (list === undefined) return undefined
+      for (let i = list.length - 1; i >= 0; i--) {
+        const kept = list[i]!
+        if (!addresses.some((address) => address.text === kept.origin.address)) continue
+        remove(kept)
+        kept.origin.connection.receiver = SILENT
+        kept.origin.reused = true
+        return kept.origin
+      }
+      return undefined
+    },
+    async open(addresses, port, signal) {
+      const { connection, address } = await dialer.dial(addresses, port, signal)
+      return { connection, address, reader: new ResponseReader(limits), reused: false }
+    },
+    keep(key, origin) {
+      if (options.idleConnections === 0 || origin.connection.isClosed) return origin.connection.destroy()
+      const kept: Kept = { key, origin, since: pulse.now }
+      all.add(kept)
+      const list = byKey.get(key)
+      if (list === undefined) byKey.set(key, [kept])
+      else list.push(kept)
+      origin.connection.receiver = watching(() => discard(kept))
+      origin.connection.resume()
+      if (all.size > options.idleConnections) for (const oldest of all) return discard(oldest)
+    },
+    clear() {
+      for (const kept of all) discard(kept)
+    },
+    get size() {
+      return all.size
+    },
+    [Symbol.dispose]() {
+      stopBeat()
+      this.clear()
+    },
+  }
+}
+
+/** An origin that sends, ends or closes while nobody asked it anything cannot be used again (RFC 9112 §9.3). */
+function watching(discard: () => void): Receiver {
+  return {
+    received() {
+      discard()
+      return false
+    },
+    ended: discard,
+    closed: discard,
+  }
+}
+
+const SILENT: Receiver = { received: () => false, ended: () => {}, closed: () => {} }

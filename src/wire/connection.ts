@@ -1,0 +1,198 @@
+// wire: bytes over TCP sockets, read through pooled buffers and written with honest backpressure. It knows nothing of
+// HTTP, policy or records.
+
+import { connect, type OnReadOpts, Socket, type TcpNetConnectOpts } from 'node:net'
+import type { ReadBuffers } from './buffers.ts'
+import type { Pulse } from './pulse.ts'
+
+/** Who gets what a connection reads. One at a time; a door passes the connection on by setting another. */
+export interface Receiver {
+  /**
+   * `bytes` may be kept until this returns, or, if it returns false, until `resume()`: false stops reading. A receiver
+   * that passes bytes to another connection returns false unless that one is `isFlushed`.
+   */
+  received(bytes: Buffer): boolean
+  /** The peer ended its side (FIN). Ours may still be written to. */
+  ended(): void
+  /** The last call: both sides are closed, by an error or in order. */
+  closed(error: Error | undefined): void
+}
+
+/** After this much in one direction a connection gets a large read buffer of its own. */
+const PROMOTE_AFTER_BYTES = 256 * 1024
+const LINGER_MS = 5000
+const EMPTY = Buffer.alloc(0)
+
+const DEAF: Receiver = { received: () => false, ended: () => {}, closed: () => {} }
+
+/** The parts of a socket's handle that reading into our own buffers needs. Private to Node, so it is looked for. */
+interface WithHandle {
+  _handle?: object | null
+}
+
+/** What all connections of one daemon share. */
+export interface Wire {
+  readonly buffers: ReadBuffers
+  readonly pulse: Pulse
+}
+
+export class Connection {
+  readonly socket: Socket
+  receiver: Receiver = DEAF
+  /** When bytes last came or went, by the pulse: a few seconds coarse. */
+  activeAt: number
+  bytesRead = 0
+  readonly #wire: Wire
+  #own: Buffer | undefined
+  /** The receiver returned false: it may still hold, or have queued for writing, bytes of our buffer. */
+  #lent = false
+  #closed = false
+  #error: Error | undefined
+
+  private constructor(wire: Wire, open: (onread: OnReadOpts) => Socket) {
+    this.#wire = wire
+    this.activeAt = wire.pulse.now
+    this.socket = open({
+      // Called for the first read and after each one: the buffer for the next.
+      buffer: () => this.#own ?? this.#wire.buffers.shared,
+      callback: (count, bytes) => this.#read(bytes as Buffer, count),
+    })
+    this.socket.setNoDelay(true)
+    this.socket.on('error', (error) => {
+      this.#error = error
+    })
+    this.socket.on('end', () => this.receiver.ended())
+    this.socket.on('close', () => this.#close())
+  }
+
+  /**
+   * Takes over a socket that a server with `pauseOnConnect` accepted. There is no public option for reading an accepted
+   * socket into buffers of one's own, so its handle moves to a new socket that has them; where Node does not show the
+   * handle, the ordinary stream is read instead, which is slower and otherwise the same.
+   */
+  static accepted(wire: Wire, accepted: Socket): Connection {
+    const owner = accepted as WithHandle
+    const handle = owner._handle
+    if (typeof handle !== 'object' || handle === null) return Connection.#streamed(wire, accepted)
+    owner._handle = null
+    return new Connection(
+      wire,
+      (onread) =>
+        new Socket({ handle, allowHalfOpen: true, onread } as ConstructorParameters<typeof Socket>[0]),
+    )
+  }
+
+  /** Opens a connection to an address; `socket` emits `connect` or `error`. Nothing is read before `resume()`. */
+  static open(wire: Wire, options: TcpNetConnectOpts): Connection {
+    return new Connection(wire, (onread) =>
+      connect({ ...options, allowHalfOpen: true, autoSelectFamily: false, onread }),
+    )
+  }
+
+  static #streamed(wire: Wire, socket: Socket): Connection {
+    socket.allowHalfOpen = true
+    const connection = new Connection(wire, () => socket)
+    socket.pause()
+    socket.on('data', (bytes: Buffer) => {
+      connection.bytesRead += bytes.length
+      connection.activeAt = wire.pulse.now
+      if (!connection.receiver.received(bytes)) socket.pause()
+    })
+    return connection
+  }
+
+  #read(bytes: Buffer, count: number): boolean {
+    this.bytesRead += count
+    this.activeAt = this.#wire.pulse.now
+    if (this.#own !== undefined && bytes.buffer === this.#own.buffer) {
+      const more = this.receiver.received(bytes.subarray(0, count))
+      this.#lent = !more
+      return more
+    }
+    const copy = Buffer.allocUnsafe(count)
+    bytes.copy(copy, 0, 0, count)
+    if (this.bytesRead > PROMOTE_AFTER_BYTES) this.#own = this.#wire.buffers.take()
+    return this.receiver.received(copy)
+  }
+
+  resume(): void {
+    this.#lent = false
+    if (!this.#closed) this.socket.resume()
+  }
+
+  pause(): void {
+    if (!this.#closed) this.socket.pause()
+  }
+
+  /** Hands bytes to the kernel; what it does not take is queued. Writes after the end or the close are dropped. */
+  write(bytes: Buffer | string): void {
+    if (this.#closed || this.socket.writableEnded || this.socket.destroyed) return
+    this.activeAt = this.#wire.pulse.now
+    if (typeof bytes === 'string') this.socket.write(bytes, 'latin1')
+    else if (bytes.length > 0) this.socket.write(bytes)
+  }
+
+  /** Writes several pieces as one system call. */
+  writeAll(pieces: readonly (Buffer | string)[]): void {
+    if (pieces.length === 1) return this.write(pieces[0]!)
+    this.socket.cork()
+    for (const piece of pieces) this.write(piece)
+    this.socket.uncork()
+  }
+
+  /** Whether the kernel has everything that was written: then every buffer that was passed to `write` is free again. */
+  get isFlushed(): boolean {
+    return this.socket.writableLength === 0
+  }
+
+  /**
+   * Calls back when the kernel has what was written so far, or when the connection is gone. Not `drain`: that comes only
+   * after a write that reached the high-water mark, so a small pending write would never wake its reader.
+   */
+  whenFlushed(flushed: () => void): void {
+    if (this.#closed || this.socket.writableEnded || this.socket.destroyed) queueMicrotask(flushed)
+    else this.socket.write(EMPTY, () => flushed())
+  }
+
+  /** Ends our side after what was written; the peer may go on sending. */
+  end(): void {
+    if (!this.#closed && !this.socket.destroyed) this.socket.end()
+  }
+
+  /**
+   * Ends our side after what was written, reads and forgets what the peer still sends, and closes after five seconds at
+   * the latest. A close with unread bytes would reset the connection and take the last answer with it (RFC 9112 §9.6).
+   */
+  endAndDrain(): void {
+    if (this.#closed) return
+    const since = this.#wire.pulse.now
+    const stop = this.#wire.pulse.onBeat((now) => {
+      if (now - since > LINGER_MS) this.destroy()
+    })
+    this.receiver = { received: () => true, ended: () => {}, closed: stop }
+    this.end()
+    this.resume()
+  }
+
+  /** Ends both sides at once; `reset` makes the peer see a reset and so cannot take a cut message for a whole one. */
+  destroy(reset = false): void {
+    if (this.#closed) return
+    if (reset && this.socket.readyState !== 'opening') this.socket.resetAndDestroy()
+    else this.socket.destroy()
+  }
+
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  #close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    // A buffer goes back only if nobody can still be writing from it; otherwise the garbage collector has it.
+    if (this.#own !== undefined && !this.#lent) this.#wire.buffers.give(this.#own)
+    this.#own = undefined
+    const receiver = this.receiver
+    this.receiver = DEAF
+    receiver.closed(this.#error)
+  }
+}
