@@ -15,7 +15,7 @@ export const proxySection = z
       initial: '127.0.0.1:3128',
       restart,
       read: (value, context) =>
-        parseListenAddress(value) ?? refuse(context, value, 'is not an address and a port'),
+        parseListenAddress(value) ?? refuse(context, value, 'it is not an address and a port'),
     }),
     name: text({
       meaning: 'What the proxy calls itself in the fields Via and Proxy-Status of what it sends.',
@@ -26,7 +26,7 @@ export const proxySection = z
       read: (value, context) =>
         /^[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,63}$/.test(value)
           ? value
-          : refuse(context, value, 'is not a token'),
+          : refuse(context, value, 'it is not a token'),
     }),
     allow_non_loopback: flag({
       meaning:
@@ -52,8 +52,8 @@ export const adminSection = z
       restart,
       read: (value, context) => {
         const address = parseListenAddress(value)
-        if (!address) return refuse(context, value, 'is not an address and a port')
-        return isLoopback(address.address) ? address : refuse(context, value, 'is not a loopback address')
+        if (!address) return refuse(context, value, 'it is not an address and a port')
+        return isLoopback(address.address) ? address : refuse(context, value, 'it is not a loopback address')
       },
     }),
     token_file: path({

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseListenAddress } from './listen-address.ts'
+import { listenAddressText, parseListenAddress } from './listen-address.ts'
 import { count, duration, paths, refuse, size, text } from './setting.ts'
 
 const restart = true
@@ -12,11 +12,11 @@ export const upstreamSection = z
       initial: 'system',
       restart,
       read: (value, context) => {
-        if (value === 'system') return { kind: 'system' as const }
         const server = parseListenAddress(value)
-        if (!server || server.port === 0)
-          return refuse(context, value, 'is neither "system" nor an address and a port')
-        return { kind: 'server' as const, ...server }
+        if (value === 'system') return value
+        return server && server.port !== 0
+          ? listenAddressText(server)
+          : refuse(context, value, 'it is neither "system" nor an address and a port')
       },
     }),
     extra_ca_files: paths({
@@ -68,6 +68,7 @@ export const limitsSection = z
       initial: '64KiB',
       from: '1KiB',
       to: '1MiB',
+      restart,
     }),
     target: size({
       meaning: 'The longest request target (URL); a longer one gets 414.',
@@ -81,12 +82,14 @@ export const limitsSection = z
       initial: '8KiB',
       from: '0B',
       to: '1MiB',
+      restart,
     }),
     interim_responses: count({
       meaning: 'The most interim (1xx) responses before one response.',
       initial: 32,
       from: 0,
       to: 1000,
+      restart,
     }),
     connections: count({
       meaning: 'The most client connections at once, in all.',
@@ -148,12 +151,14 @@ export const limitsSection = z
       initial: 256,
       from: 0,
       to: 100_000,
+      restart,
     }),
     upstream_idle_timeout: duration({
       meaning: 'How long an idle connection to an origin is kept.',
       initial: '30s',
       from: '10ms',
       to: '1h',
+      restart,
     }),
   })
   .prefault({})

@@ -53,7 +53,7 @@ export const tunnelSection = z
     }),
     raw: texts({
       meaning: 'Where other protocols than TLS may pass through a tunnel to port 443, such as SSH.',
-      form: 'a list of patterns with a port, such as "ssh.github.com:443"',
+      form: 'a list of hosts with a port, such as "ssh.github.com:443"',
       initial: [],
     }),
   })

@@ -42,7 +42,6 @@ export const auditSection = z
         'What happens when the audit log cannot be written: "deny" refuses everything until it can, "allow" goes on unrecorded.',
       initial: 'deny',
       words: ['deny', 'allow'],
-      restart,
     }),
     completed: flag({
       meaning:
@@ -71,9 +70,9 @@ export const telemetrySection = z
       read: (value, context) => {
         const url = URL.parse(value)
         if (!url || !/^https?:\/\//i.test(value))
-          return refuse(context, value, 'is not an http:// or https:// URL', { secret: true })
+          return refuse(context, value, 'it is not an http:// or https:// URL', { secret: true })
         if (url.username === '' && url.password === '') return value
-        return refuse(context, value, 'contains user information', {
+        return refuse(context, value, 'it contains user information', {
           remedy: 'put an Authorization field into the file that telemetry.headers_file names',
           secret: true,
         })

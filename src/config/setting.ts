@@ -4,8 +4,17 @@ import { z } from 'zod'
 import { formatDuration, parseDuration } from './duration.ts'
 import { formatSize, parseSize } from './size.ts'
 
-/** How the text of an environment variable, or of an option of the command line, becomes a value of the setting. */
-export type SettingKind = 'text' | 'size' | 'count' | 'flag' | 'texts' | 'counts' | 'pairs' | 'tables'
+/** How a text (an environment variable, an option of the command line) becomes a value, and a value a text again. */
+export type SettingKind =
+  | 'text'
+  | 'duration'
+  | 'size'
+  | 'count'
+  | 'flag'
+  | 'texts'
+  | 'counts'
+  | 'pairs'
+  | 'tables'
 
 /** What the manual, the shipped file, and error messages say about a setting beside its meaning. */
 export interface SettingForm {
@@ -77,12 +86,12 @@ export function duration(row: Described & { initial: string; from: string; to: s
     .meta({ pattern: '^(0|(\\d+d)?(\\d+h)?(\\d+m)?(\\d+s)?(\\d+ms)?)$' })
     .transform((text, context) => {
       const ms = parseDuration(text)
-      if (ms === undefined) return refuse(context, text, 'is not a duration')
-      if (ms < from) return refuse(context, text, `is less than ${formatDuration(from)}`)
-      return ms > to ? refuse(context, text, `is more than ${formatDuration(to)}`) : ms
+      if (ms === undefined) return refuse(context, text, 'it is not a duration')
+      if (ms < from) return refuse(context, text, `it is less than ${formatDuration(from)}`)
+      return ms > to ? refuse(context, text, `it is more than ${formatDuration(to)}`) : ms
     })
   const form = `a duration from ${row.from} to ${row.to}, such as "${row.initial}"`
-  return withDefault(schema, row, { kind: 'text', form, initial: row.initial })
+  return withDefault(schema, row, { kind: 'duration', form, initial: row.initial })
 }
 
 /** Bytes in the settings, `"16KiB"` or a number in a file. */
@@ -92,9 +101,9 @@ export function size(row: Described & { initial: string; from: string; to: strin
     .union([z.string().meta({ pattern: '^\\d+(B|KiB|MiB|GiB|TiB)?$' }), z.int().min(0)])
     .transform((value, context) => {
       const bytes = typeof value === 'number' ? value : parseSize(value)
-      if (bytes === undefined) return refuse(context, value, 'is not a size')
-      if (bytes < from) return refuse(context, value, `is less than ${formatSize(from)}`)
-      return bytes > to ? refuse(context, value, `is more than ${formatSize(to)}`) : bytes
+      if (bytes === undefined) return refuse(context, value, 'it is not a size')
+      if (bytes < from) return refuse(context, value, `it is less than ${formatSize(from)}`)
+      return bytes > to ? refuse(context, value, `it is more than ${formatSize(to)}`) : bytes
     })
   const form = `a size from ${row.from} to ${row.to}, such as "${row.initial}"`
   return withDefault(schema, row, { kind: 'size', form, initial: row.initial })
@@ -156,8 +165,8 @@ export function tables<T extends z.ZodType>(row: Described & { form: string; eac
 type PathRow = Described & { relativeTo: 'config' | 'state' }
 
 const pathText = z.string().transform((path, context) => {
-  if (path === '') return refuse(context, path, 'is empty')
-  return path.includes('\0') ? refuse(context, path, 'contains a NUL character') : path
+  if (path === '') return refuse(context, path, 'it is empty')
+  return path.includes('\0') ? refuse(context, path, 'it contains a NUL character') : path
 })
 
 export function path(row: PathRow & { initial: string }) {
