@@ -27,6 +27,20 @@ export interface RequestHead {
 
 export type RequestEvent = { readonly kind: 'head'; readonly head: RequestHead } | DataEvent | EndEvent
 
+/** The field lines of one head, each with the CRLF before it, and what became of them. */
+interface FieldSection {
+  readonly text: string
+  readonly version: Version
+  readonly fields: readonly Field[]
+  readonly claims: Claims
+}
+
+interface ParsedHead {
+  readonly head: RequestHead
+  readonly section: FieldSection
+}
+
+const HTTP_1_1 = 'HTTP/1.1'
 const HEAD_END = Buffer.from('\r\n\r\n')
 const TARGET = /^[\x21-\x7e]+$/
 // RFC 9112 §3.2: a Host that is no `uri-host [":" port]` makes the request a bad one; reg-name and IP-literal of RFC 3986.
@@ -44,6 +58,7 @@ export class RequestReader {
   readonly #input = new ReceiveBuffer()
   readonly #body: BodyDecoder
   #state: 'head' | 'body' | 'released' = 'head'
+  #lastSection: FieldSection | undefined
   #ended = false
   #failure: ProtocolError | undefined
 
@@ -76,6 +91,7 @@ export class RequestReader {
    */
   takeRest(): Buffer {
     this.#state = 'released'
+    this.#lastSection = undefined
     return this.#input.takeRest()
   }
 
@@ -112,7 +128,8 @@ export class RequestReader {
   #head(): RequestEvent | undefined {
     const text = this.#input.takeThrough(HEAD_END, this.#limits.headBytes, headTooLarge)
     if (text === undefined) return undefined
-    const head = parseRequestHead(text, this.#limits)
+    const { head, section } = parseRequestHead(text, this.#limits, this.#lastSection)
+    this.#lastSection = section
     this.#body.begin(head.framing)
     this.#state = 'body'
     return { kind: 'head', head }
@@ -146,26 +163,32 @@ function headTooLarge(beginning: string): ProtocolError {
   return new ProtocolError('head_too_large', 'the head of the request is too large')
 }
 
-function parseRequestHead(text: string, limits: MessageLimits): RequestHead {
-  refuseUnclean(text)
+/**
+ * `last`: the fields of the request before on this connection. Most clients repeat them to the byte; then the field section is
+ * compared and not parsed again (the request line never is part of it).
+ */
+function parseRequestHead(text: string, limits: MessageLimits, last: FieldSection | undefined): ParsedHead {
   // RFC 9112 §2.2: one empty line before a request line is forgiven (old clients end their content with one).
   const start = text.startsWith('\r\n') ? 2 : 0
-  const lineEnd = text.indexOf('\r\n', start)
-  const line = text.slice(start, lineEnd === -1 ? text.length : lineEnd)
-  const methodEnd = line.indexOf(' ')
-  const targetEnd = line.indexOf(' ', methodEnd + 1)
-  const method = line.slice(0, methodEnd)
-  const target = line.slice(methodEnd + 1, targetEnd)
-  if (methodEnd === -1 || targetEnd === -1 || !TOKEN.test(method) || !TARGET.test(target))
-    throw new ProtocolError('bad_request_line', 'the first line is not: method, target, HTTP/1.1')
-  const version = parseVersion(line.slice(targetEnd + 1))
+  const lineBreak = text.indexOf('\r\n', start)
+  const lineEnd = lineBreak === -1 ? text.length : lineBreak
+  const sectionText = text.slice(lineEnd)
+  const repeated = last !== undefined && sectionText === last.text
+  if (!repeated) refuseUnclean(text)
+  const methodEnd = text.indexOf(' ', start)
+  const targetEnd = lineEnd - HTTP_1_1.length - 1
+  const method = text.slice(start, methodEnd)
+  const target = text.slice(methodEnd + 1, targetEnd)
+  if (methodEnd === -1 || methodEnd >= targetEnd || !TOKEN.test(method) || !TARGET.test(target))
+    throw badRequestLine()
+  const version = parseVersion(text, targetEnd)
   if (target.length > limits.targetBytes)
     throw new ProtocolError('target_too_long', `the target is longer than ${limits.targetBytes} bytes`)
-  const fields = lineEnd === -1 ? [] : parseFieldLines(text, lineEnd + 2, limits.fieldCount)
-  const claims = readClaims(fields, version)
+  const section = repeated && last.version === version ? last : parseSection(sectionText, version, limits)
+  const { fields, claims } = section
   requireHost(method, version, claims)
   const framing = requestFraming(method, claims)
-  return {
+  const head: RequestHead = {
     method,
     target,
     version,
@@ -175,14 +198,24 @@ function parseRequestHead(text: string, limits: MessageLimits): RequestHead {
     expectContinue: claims.expectContinue && framing.kind !== 'none',
     upgrade: claims.upgrade,
   }
+  return { head, section }
 }
 
-function parseVersion(text: string): Version {
-  if (text === 'HTTP/1.1') return '1.1'
-  if (text === 'HTTP/1.0') return '1.0'
-  if (/^HTTP\/[0-9]\.[0-9]$/.test(text))
+function parseSection(text: string, version: Version, limits: MessageLimits): FieldSection {
+  const fields = parseFieldLines(text, '\r\n'.length, limits.fieldCount)
+  return { text, version, fields, claims: readClaims(fields, version) }
+}
+
+function parseVersion(text: string, targetEnd: number): Version {
+  if (text.startsWith(' HTTP/1.1', targetEnd)) return '1.1'
+  if (text.startsWith(' HTTP/1.0', targetEnd)) return '1.0'
+  if (/^ HTTP\/[0-9]\.[0-9]$/.test(text.slice(targetEnd, targetEnd + 9)))
     throw new ProtocolError('bad_version', 'only HTTP/1.1 and HTTP/1.0 are spoken here')
-  throw new ProtocolError('bad_request_line', 'the first line is not: method, target, HTTP/1.1')
+  throw badRequestLine()
+}
+
+function badRequestLine(): ProtocolError {
+  return new ProtocolError('bad_request_line', 'the first line is not: method, target, HTTP/1.1')
 }
 
 /** RFC 9112 §3.2. Clients send CONNECT without Host, and with one of every kind; only its target counts. */
