@@ -71,6 +71,9 @@ function canonicalName(text: string): string {
     else if (!/[A-Za-z0-9._-]/.test(text[i]!)) throw new InvalidHost(describeCharacter(code))
   }
   if (ascii) return text.toLowerCase()
+  // A writer uses one form or the other; both in one name is how a look-alike is put together.
+  if (/(?:^|[.\u3002\uff0e\uff61])xn--/i.test(text))
+    throw new InvalidHost('it mixes Unicode labels and labels that begin with xn--')
   const converted = domainToASCII(text)
   if (converted === '') throw new InvalidHost('it is not a valid internationalised name (UTS 46)')
   // Full-width digits and the like map to ASCII: a name may become another name, never an address.

@@ -4,7 +4,7 @@ import { type Decision, type Rule, unreachable } from '../core/decision.ts'
 import type { GrantFinder } from '../core/grant.ts'
 import type { IpAddress } from '../core/ip-address.ts'
 import { embeddedIpv4 } from './addresses.ts'
-import { type GuardVerdict, exceptionNaming, judgeAddress, judgeHost } from './guard.ts'
+import { type GuardVerdict, exceptionCovering, exceptionNaming, judgeAddress, judgeHost } from './guard.ts'
 import type { Policy } from './policy.ts'
 
 export interface Question {
@@ -52,7 +52,7 @@ export function evaluate(policy: Policy, question: Question, findGrant: GrantFin
 function run(policy: Policy, question: Question, findGrant: GrantFinder, note: Note | undefined): Decision {
   const { authority, client } = question
 
-  const portRule = permittingPort(policy, authority)
+  const portRule = permittingPort(policy, question)
   note?.('port', portRule ? 'pass' : 'deny', portRule ?? policy.portsRule)
   if (!portRule) return { kind: 'deny', reason: 'port_not_allowed', source: 'port', rule: policy.portsRule }
 
@@ -81,26 +81,39 @@ function run(policy: Policy, question: Question, findGrant: GrantFinder, note: N
 }
 
 /** What permits the port: the setting, an allowed pattern that names it, or a private exception for this host. */
-function permittingPort(policy: Policy, { host, port }: Authority): Rule | undefined {
+function permittingPort(policy: Policy, question: Question): Rule | undefined {
+  const { host, port } = question.authority
   if (policy.allowedPorts.has(port)) return policy.portsRule
-  return policy.allowed.matchNamingPort(host, port) ?? exceptionNaming(policy.guard, host, port)
+  return policy.allowed.matchNamingPort(host, port) ?? exceptionForPort(policy, question)
+}
+
+/** An exception opens its ports on its network only: once the addresses are known, every one must be on it. */
+function exceptionForPort(policy: Policy, question: Question): Rule | undefined {
+  const { host, port } = question.authority
+  const rule = exceptionNaming(policy.guard, host, port)
+  if (!rule) return undefined
+  const covered = addressesOf(question).every((each) => exceptionCovering(policy.guard, host, each, port))
+  return covered ? rule : undefined
+}
+
+/** The host itself, where it is an address, and what it resolved to. */
+function addressesOf({ authority: { host }, addresses }: Question): readonly IpAddress[] {
+  if (host.kind === 'name') return addresses ?? []
+  return addresses === undefined ? [host.address] : [host.address, ...addresses]
 }
 
 /**
  * What denies the host, or an address: one that the host is, that hides in it (64:ff9b::192.0.2.1), or that it resolved
  * to, since a denied network must not be reachable by giving it a name.
  */
-function denyingRule(policy: Policy, { authority, addresses }: Question): Rule | undefined {
-  const { host, port } = authority
+function denyingRule(policy: Policy, question: Question): Rule | undefined {
+  const { host, port } = question.authority
   const byName = policy.denied.match(host, port)
   if (byName) return byName
-  const all = host.kind === 'address' ? [host.address, ...(addresses ?? [])] : (addresses ?? [])
-  for (const address of all) {
-    const rule = policy.denied.matchAddress(address, port)
-    if (rule) return rule
-    for (const inner of embeddedIpv4(address)) {
-      const innerRule = policy.denied.matchAddress(inner, port)
-      if (innerRule) return innerRule
+  for (const address of addressesOf(question)) {
+    for (const form of [address, ...embeddedIpv4(address)]) {
+      const rule = policy.denied.matchAddress(form, port)
+      if (rule) return rule
     }
   }
   return undefined

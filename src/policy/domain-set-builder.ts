@@ -1,11 +1,11 @@
-import { randomFillSync } from 'node:crypto'
-import { DomainSet, SCOPE_NUMBER, WORDS, finished, mixed } from './domain-set.ts'
+import { DomainSet, SCOPE_NUMBER, WORDS, filterShift } from './domain-set.ts'
 import type { Scope } from './glob.ts'
+import { type NameHasher, withPort } from './name-hash.ts'
 
 /** Collects names, then makes a DomainSet of them. */
 export class DomainSetBuilder {
-  readonly #seeds: Uint32Array
-  #slots: Uint32Array
+  readonly #hasher: NameHasher
+  #slots: Int32Array
   #entries: Uint32Array
   #names: Uint8Array
   #mask: number
@@ -13,13 +13,12 @@ export class DomainSetBuilder {
   #used = 0
 
   /** The two sizes are guesses, exact ones save time: what does not fit makes room for itself. */
-  constructor(entries: number, bytes: number) {
+  constructor(hasher: NameHasher, entries: number, bytes: number) {
+    this.#hasher = hasher
     let capacity = 16
     while (capacity < entries * 2) capacity *= 2
     this.#mask = capacity - 1
-    this.#seeds = words(256)
-    randomFillSync(new Uint8Array(this.#seeds.buffer))
-    this.#slots = words(capacity * 2)
+    this.#slots = signed(capacity * 2)
     this.#entries = words(Math.max(entries, 8) * WORDS)
     this.#names = new Uint8Array(new SharedArrayBuffer(Math.max(bytes, 256)))
   }
@@ -42,10 +41,7 @@ export class DomainSetBuilder {
     file: number,
   ): number {
     if (this.#count * 2 > this.#mask) this.#widen()
-    const seeds = this.#seeds
-    let running = seeds[0]!
-    for (let i = end - 1; i >= start; i--) running = mixed(running, seeds[bytes[i]!]!)
-    const hash = finished(running, port)
+    const hash = withPort(this.#hasher.ofBytes(bytes, start, end), port)
     const packed = ((port << 16) | (SCOPE_NUMBER[scope] << 8) | (end - start)) >>> 0
     let slot = hash & this.#mask
     for (;;) {
@@ -86,7 +82,7 @@ export class DomainSetBuilder {
 
   #widen(): void {
     const old = this.#slots
-    const slots = words(old.length * 2)
+    const slots = signed(old.length * 2)
     this.#mask = slots.length / 2 - 1
     for (let from = 0; from < old.length; from += 2) {
       if (old[from + 1] === 0) continue
@@ -104,12 +100,28 @@ export class DomainSetBuilder {
     entries.set(this.#entries.subarray(0, entries.length))
     const names = new Uint8Array(new SharedArrayBuffer(this.#used))
     names.set(this.#names.subarray(0, this.#used))
-    return new DomainSet({ seeds: this.#seeds, slots: this.#slots, entries, names })
+    return new DomainSet({ filter: filterOf(this.#slots), slots: this.#slots, entries, names }, this.#hasher)
   }
+}
+
+/** Eight bits a slot, which are sixteen or more an entry: at most one lookup in sixteen passes without need. */
+function filterOf(slots: Int32Array): Int32Array {
+  const filter = signed(slots.length / 8)
+  const shift = filterShift(filter)
+  for (let slot = 0; slot < slots.length; slot += 2) {
+    if (slots[slot + 1] === 0) continue
+    const bit = slots[slot]! >>> shift
+    filter[bit >>> 5]! |= 1 << (bit & 31)
+  }
+  return filter
 }
 
 function words(count: number): Uint32Array {
   return new Uint32Array(new SharedArrayBuffer(count * 4))
+}
+
+function signed(count: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(count * 4))
 }
 
 function copied<T extends Uint32Array | Uint8Array>(from: T, to: T): T {

@@ -1,20 +1,24 @@
 import type { Scope } from './glob.ts'
+import { type NameHasher, withPort } from './name-hash.ts'
 
 /**
  * A set of names in four flat arrays, so that a million of them are off the heap, cost the garbage collector nothing,
- * and can be posted to other threads, which then share the one copy.
+ * and can be posted to other threads (with the seeds of their hasher), which then share the one copy.
  */
 export interface DomainTables {
-  /** 256 random words: who chooses names, in a list or as a client, cannot choose them to collide. */
-  readonly seeds: Uint32Array
+  /**
+   * A Bloom filter with one bit a hash, indexed by the upper bits: so small that it stays in the processor's cache, where
+   * most lookups of names that are not in the set end, without a step into the large arrays.
+   */
+  readonly filter: Int32Array
   /** Open addressing, two words a slot: the hash, and the number of the entry plus one (0: free). */
-  readonly slots: Uint32Array
-  /** WORDS words an entry, see below. */
+  readonly slots: Int32Array
+  /** WORDS words an entry. */
   readonly entries: Uint32Array
   readonly names: Uint8Array
 }
 
-/** Of an entry: offset of its name; length, scope and port; line; file. */
+/** Of an entry: offset of its name; port, scope and length; line; file. */
 export const WORDS = 4
 const SCOPES: readonly Scope[] = ['exact', 'subdomains', 'all']
 export const SCOPE_NUMBER: Readonly<Record<Scope, number>> = { exact: 0, subdomains: 1, all: 2 }
@@ -25,44 +29,42 @@ export interface DomainEntry {
   readonly name: string
   readonly scope: Scope
   readonly port: number
-  /** From 1. */
+  /** As they were given to the builder. */
   readonly line: number
-  /** As it was given to `add`. */
   readonly file: number
 }
 
-/** Finds the entry for a name in constant time a label: the hash runs from the right, so each suffix has its own on the way. */
+/** Finds the entry for a name in constant time a label, and without allocating. */
 export class DomainSet {
   readonly tables: DomainTables
+  readonly #hasher: NameHasher
   readonly #mask: number
+  readonly #filterShift: number
 
-  constructor(tables: DomainTables) {
+  constructor(tables: DomainTables, hasher: NameHasher) {
     this.tables = tables
+    this.#hasher = hasher
     this.#mask = tables.slots.length / 2 - 1
+    this.#filterShift = filterShift(tables.filter)
   }
 
   get size(): number {
     return this.tables.entries.length / WORDS
   }
 
-  /**
-   * The number of the most specific entry for this canonical name and exactly this port (0: entries for every port),
-   * or -1. With `suffixes` false only entries for the name itself are looked for.
-   */
-  find(name: string, port: number, suffixes = true): number {
-    const { seeds } = this.tables
-    let hash = seeds[0]!
-    let found = -1
-    for (let i = name.length - 1; i >= 0; i--) {
-      const code = name.charCodeAt(i)
-      if (code === 0x2e && suffixes) {
-        const entry = this.#probe(finished(hash, port), name, i + 1, port, false)
-        if (entry !== -1) found = entry
-      }
-      hash = mixed(hash, seeds[code & 0xff]!)
+  /** The number of the most specific entry for this name and exactly this port (0: entries for every port), or -1. */
+  find(name: string, port: number): number {
+    const last = this.#hasher.read(name) - 1
+    for (let label = last; label >= 0; label--) {
+      const index = this.#probe(name, label, port, label === last)
+      if (index !== -1) return index
     }
-    const entry = this.#probe(finished(hash, port), name, 0, port, true)
-    return entry === -1 ? found : entry
+    return -1
+  }
+
+  /** The same among the entries for the name itself, for what has no domains above it: an address. */
+  findWhole(name: string, port: number): number {
+    return this.#probe(name, this.#hasher.read(name) - 1, port, true)
   }
 
   entry(index: number): DomainEntry {
@@ -79,8 +81,12 @@ export class DomainSet {
     }
   }
 
-  #probe(hash: number, name: string, from: number, port: number, whole: boolean): number {
-    const { slots, entries } = this.tables
+  #probe(name: string, label: number, port: number, whole: boolean): number {
+    const { filter, slots, entries } = this.tables
+    const hash = withPort(this.#hasher.hashes[label]!, port)
+    const bit = hash >>> this.#filterShift
+    if ((filter[bit >>> 5]! & (1 << (bit & 31))) === 0) return -1
+    const from = this.#hasher.starts[label]!
     let found = -1
     for (let slot = hash & this.#mask; ; slot = (slot + 1) & this.#mask) {
       const index = slots[slot * 2 + 1]! - 1
@@ -90,7 +96,8 @@ export class DomainSet {
       const scope = (packed >>> 8) & 3
       if (whole ? scope === SUBDOMAINS : scope === EXACT) continue
       if (packed >>> 16 !== port || !this.#isName(index, name, from)) continue
-      if (scope !== 2) return index
+      // `x` is more specific than `**.x`, and `*.x` than `**.x`: look on behind the latter.
+      if (scope === EXACT || scope === SUBDOMAINS) return index
       found = index
     }
   }
@@ -106,16 +113,7 @@ export class DomainSet {
   }
 }
 
-/** One byte into a running hash; `seed` is the random word of that byte. */
-export function mixed(hash: number, seed: number): number {
-  const next = Math.imul(hash ^ seed, 0x9e3779b1)
-  return next ^ (next >>> 15)
-}
-
-/** The hash of a name that ends here, with the port in it. */
-export function finished(hash: number, port: number): number {
-  let h = hash ^ Math.imul(port + 1, 0x85ebca6b)
-  h = Math.imul(h ^ (h >>> 16), 0x7feb352d)
-  h = Math.imul(h ^ (h >>> 15), 0x846ca68b)
-  return (h ^ (h >>> 16)) >>> 0
+/** By how much a hash is shifted to the right to be the number of a bit; the filter has a power of two of them. */
+export function filterShift(filter: Int32Array): number {
+  return Math.clz32(filter.length * 32) + 1
 }

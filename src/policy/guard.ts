@@ -76,8 +76,12 @@ export function exceptionNaming(guard: Guard, host: Host, port: number): Rule | 
 }
 
 function refusedName(name: string): GuardVerdict | undefined {
-  const refused = REFUSED_NAMES.get(name)
-  if (refused) return refused
+  const first = name.charCodeAt(0)
+  if (first === 0x6c || first === 0x69 || first === 0x6d) {
+    // l, i, m: all that the table begins with, so that other names are not hashed.
+    const refused = REFUSED_NAMES.get(name)
+    if (refused) return refused
+  }
   if (name.endsWith('.localhost')) return REFUSED_NAMES.get('localhost')
   return name.startsWith('instance-data.') && INSTANCE_DATA.test(name)
     ? REFUSED_NAMES.get('instance-data')
@@ -90,13 +94,24 @@ export function judgeAddress(guard: Guard, host: Host, address: IpAddress, port:
   if (isOwn(guard, plain, port)) return builtIn('own listener')
   const kind = classifyAddress(plain)
   if (kind === 'public') return PASS
-  const exception = guard.exceptions.find((each) => covers(each, host, plain, port, kind))
-  return exception ? { kind: 'pass', rule: exception.rule } : builtIn(kind)
+  const rule = exceptionCovering(guard, host, plain, port)
+  return rule ? { kind: 'pass', rule } : builtIn(kind)
 }
 
-function covers(exception: Exception, host: Host, address: IpAddress, port: number, kind: string): boolean {
+/** The exception that names the host, the port, and a network that the address is on. */
+export function exceptionCovering(
+  guard: Guard,
+  host: Host,
+  address: IpAddress,
+  port: number,
+): Rule | undefined {
+  return guard.exceptions.find((each) => covers(each, host, unmapped(address), port))?.rule
+}
+
+function covers(exception: Exception, host: Host, address: IpAddress, port: number): boolean {
   if (!exception.ports.has(port) || !contains(exception.network, address)) return false
   if (!matchesHost(exception.host, host)) return false
+  const kind = classifyAddress(address)
   // Nothing that can be meant: 0.0.0.0 is the machine by another name, the others are not one destination.
   if (kind === 'unspecified' || kind === 'this-network' || kind === 'multicast' || kind === 'broadcast')
     return false

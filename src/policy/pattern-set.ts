@@ -6,6 +6,7 @@ import type { DomainSet } from './domain-set.ts'
 import { DomainSetBuilder } from './domain-set-builder.ts'
 import { GlobIndex } from './glob-index.ts'
 import type { Scope } from './glob.ts'
+import type { NameHasher } from './name-hash.ts'
 import { NetworkIndex } from './network-index.ts'
 import { type Pattern, SCOPE_PREFIX } from './pattern.ts'
 
@@ -66,7 +67,7 @@ export class PatternSet {
   }
 
   #findAddress(address: IpAddress, port: number): Rule | undefined {
-    const index = this.#parts.names.find(address.text, port, false)
+    const index = this.#parts.names.findWhole(address.text, port)
     return index === -1 ? this.#parts.networks.find(address, port) : this.#ruleOf(index)
   }
 
@@ -84,18 +85,20 @@ export class PatternSet {
 
 export class PatternSetBuilder {
   readonly #list: string
+  readonly #hasher: NameHasher
   readonly #names: DomainSetBuilder
   readonly #rules: Rule[] = []
   readonly #files: string[] = ['']
-  readonly #globs = new GlobIndex()
+  readonly #globs: { pattern: Pattern & { kind: 'glob' }; rule: Rule }[] = []
   readonly #networks = new NetworkIndex()
   readonly #any = new Map<number, Rule>()
   #namesPorts = false
 
   /** `list` is what its rules are called in records. The sizes are guesses of the number and the bytes of the names. */
-  constructor(list: string, entries: number, bytes: number) {
+  constructor(list: string, hasher: NameHasher, entries: number, bytes: number) {
+    this.#hasher = hasher
     this.#list = list
-    this.#names = new DomainSetBuilder(entries, bytes)
+    this.#names = new DomainSetBuilder(hasher, entries, bytes)
   }
 
   /** Adds one entry; of equal ones the first stays. */
@@ -113,7 +116,8 @@ export class PatternSetBuilder {
         return this.#networks.add(pattern.network, pattern.port, rule)
       }
       case 'glob':
-        return this.#globs.add(pattern, rule)
+        this.#globs.push({ pattern, rule })
+        return
       case 'any':
         if (!this.#any.has(pattern.port)) this.#any.set(pattern.port, rule)
     }
@@ -137,13 +141,14 @@ export class PatternSetBuilder {
 
   /** The set. The builder must not be used after it. */
   build(): PatternSet {
+    const globs = new GlobIndex(this.#hasher, this.#globs)
     return new PatternSet({
       list: this.#list,
-      size: this.#names.size + this.#globs.size + this.#networks.size + this.#any.size,
+      size: this.#names.size + globs.size + this.#networks.size + this.#any.size,
       names: this.#names.build(),
       rules: this.#rules,
       files: this.#files,
-      globs: this.#globs,
+      globs,
       networks: this.#networks,
       any: this.#any,
       namesPorts: this.#namesPorts,

@@ -51,6 +51,8 @@ export function parsePattern(text: string): Pattern {
   if (trimmed.includes('/')) return networkPattern(trimmed)
   if (trimmed.startsWith('[') || isBareIpv6(trimmed)) return addressPattern(trimmed)
   const colon = trimmed.indexOf(':')
+  if (colon !== trimmed.lastIndexOf(':'))
+    throw new InvalidPattern('it has several colons', `${FORMS}; an IPv6 address stands in brackets`)
   const host = colon === -1 ? trimmed : trimmed.slice(0, colon)
   const port = colon === -1 ? 0 : portOf(trimmed.slice(colon + 1), host)
   return hostPattern(host, port)
@@ -193,11 +195,11 @@ function hostPattern(text: string, port: number): Pattern {
   if (/^\*+$/.test(text)) throw new InvalidPattern('it is not a pattern', 'write * for every host')
   // What UTS 46 takes for dots: split as it would, so that a pattern has the labels that its targets have.
   const dotted = text.replace(/[\u3002\uff0e\uff61]/g, '.')
-  if (dotted.startsWith('.'))
-    throw new InvalidPattern(
-      'it begins with a dot',
-      `write **${dotted} for the host and its subdomains, or *${dotted} for the subdomains alone`,
-    )
+  if (dotted.startsWith('.')) {
+    const name = dotted.replace(/^\.+/, '')
+    const meant = `write **.${name} for the host and its subdomains, or *.${name} for the subdomains alone`
+    throw new InvalidPattern('it begins with a dot', name === '' ? FORMS : meant)
+  }
   const scope: Scope = dotted.startsWith('**.') ? 'all' : dotted.startsWith('*.') ? 'subdomains' : 'exact'
   const rest = dotted.slice(SCOPE_PREFIX[scope].length)
   if (rest === '' || rest === '.')
@@ -225,7 +227,10 @@ function nameOrAddress(text: string, scope: Scope, port: number): Pattern {
 }
 
 function globLabels(text: string): string[] {
-  const labels = text.toLowerCase().replace(/\.$/, '').split('.')
+  const labels = text
+    .replace(/[A-Z]/g, (letter) => letter.toLowerCase())
+    .replace(/\.$/, '')
+    .split('.')
   const isGlob = (label: string) => /[*?]/.test(label)
   if (labels.every((label) => /^[0-9*?]*$/.test(label)) && labels.length <= 4 && /[0-9]/.test(text))
     throw new InvalidPattern('a wildcard never matches an address', suggestNetwork(labels))
@@ -242,6 +247,8 @@ function globLabels(text: string): string[] {
         'a label with a wildcard may hold a to z, 0 to 9, hyphen and underscore only',
         'write internationalised labels as xn--…, or without the wildcard',
       )
+    if (isGlob(label) && /^-|-$/.test(label))
+      throw new InvalidPattern('a label begins or ends with a hyphen', FORMS)
     if (isGlob(label) && label.replaceAll('*', '').length > 63)
       throw new InvalidPattern('a label is longer than 63 characters', FORMS)
   }

@@ -1,0 +1,121 @@
+/**
+ * What a policy with a million denied domains costs: time to load, memory, and nanoseconds a decision.
+ * `node --expose-gc bench/micro-policy.ts [names]`. Names are made here, from a fixed seed; nothing is read or sent.
+ */
+import { parseAuthority } from '../src/core/authority.ts'
+import { clientOf } from '../src/core/client.ts'
+import { type Question, decide } from '../src/policy/decide.ts'
+import { type Policy, compilePolicy } from '../src/policy/policy.ts'
+
+const COUNT = Number(process.argv[2] ?? 1_000_000)
+const BATCHES = 2000
+const BATCH = 100
+
+/** A small generator of numbers, so that each run measures the same names (xorshift32). */
+function createRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
+}
+
+const random = createRandom(0x5a11)
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789'
+
+function label(shortest: number, longest: number): string {
+  let text = LETTERS[random() % 26]!
+  const length = shortest + (random() % (longest - shortest + 1))
+  while (text.length < length) text += LETTERS[random() % 36]!
+  return text
+}
+
+function domain(tail: string): string {
+  const labels = Array.from({ length: 1 + (random() % 3) }, () => label(3, 12))
+  return `${labels.join('.')}.${tail}`
+}
+
+const TAILS = ['com', 'net', 'org', 'co.uk', 'io', 'de']
+const tail = () => TAILS[random() % TAILS.length]!
+
+function memory() {
+  globalThis.gc?.()
+  const { heapUsed, external, arrayBuffers, rss } = process.memoryUsage()
+  return { heapUsed, external, arrayBuffers, rss }
+}
+
+const names = Array.from({ length: COUNT }, () => domain(tail()))
+const bytes = Buffer.from(names.map((name, i) => (i % 10 === 0 ? `*.${name}` : name)).join('\n'))
+
+function compile(): Policy {
+  const { policy, problems } = compilePolicy({
+    allowed: ['**.allowed.example', 'registry.npmjs.example', 'git*.example.net', 'svc.example.org:8443'].map(
+      (text, i) => ({ text, source: { file: 'bench.toml', line: i + 1 } }),
+    ),
+    denied: [],
+    deniedFiles: [{ file: 'list.txt', bytes }],
+    allowedPorts: [80, 443],
+    unfamiliar: 'hold',
+    private: [],
+    own: [{ address: '127.0.0.1', port: 3128 }],
+    localAddresses: [],
+  })
+  if (problems.length > 0) throw new Error(JSON.stringify(problems[0]))
+  return policy
+}
+
+const before = memory()
+const loads: number[] = []
+let policy = compile()
+for (let i = 0; i < 5; i++) {
+  const start = performance.now()
+  policy = compile()
+  loads.push(performance.now() - start)
+}
+const after = memory()
+
+const client = clientOf('127.0.0.1', 40_000).id
+/** As a door makes it: the target is a piece of a text that was just read from a socket. */
+function question(host: string): Question {
+  const head = Buffer.from(`CONNECT ${host}:443 HTTP/1.1`).toString('latin1')
+  return { authority: parseAuthority(head.slice(8, head.lastIndexOf(' '))), client }
+}
+
+const GROUPS: Record<string, () => string> = {
+  'denied (hit)': () => names[random() % names.length]!,
+  'unfamiliar (miss)': () => domain(tail()),
+  allowed: () => `${label(3, 10)}.allowed.example`,
+}
+
+/** Nanoseconds a call, over batches, since one call is shorter than the clock can see. Each question is new. */
+function measure(host: () => string): { median: number; p99: number; kinds: Record<string, number> } {
+  const kinds: Record<string, number> = {}
+  const times: number[] = []
+  for (let i = 0; i < BATCHES; i++) {
+    const batch = Array.from({ length: BATCH }, () => question(host()))
+    const start = process.hrtime.bigint()
+    let last = ''
+    for (const each of batch) last = decide(policy, each, () => undefined).kind
+    times.push(Number(process.hrtime.bigint() - start) / BATCH)
+    kinds[last] = (kinds[last] ?? 0) + 1
+  }
+  times.sort((a, b) => a - b)
+  return { median: times[times.length >> 1]!, p99: times[Math.floor(times.length * 0.99)]!, kinds }
+}
+
+const MB = 1_000_000
+const out = (line: string) => process.stdout.write(`${line}\n`)
+out(
+  `node ${process.version}, ${policy.counts.denied} denied names, list of ${(bytes.length / MB).toFixed(1)} MB`,
+)
+out(`load: median ${loads.toSorted((a, b) => a - b)[2]!.toFixed(0)} ms of 5`)
+out(
+  `memory: ${((after.arrayBuffers - before.arrayBuffers) / MB).toFixed(1)} MB off heap, ${((after.heapUsed - before.heapUsed) / MB).toFixed(1)} MB on it`,
+)
+for (const [name, host] of Object.entries(GROUPS)) {
+  measure(host)
+  const { median, p99, kinds } = measure(host)
+  out(`decide, ${name}: median ${median.toFixed(0)} ns, p99 ${p99.toFixed(0)} ns ${JSON.stringify(kinds)}`)
+}
