@@ -105,8 +105,8 @@ function unknownRemedy(path: Path, value: unknown): string {
     name,
     SETTINGS.filter((row) => row.section === section).map((row) => row.name),
   )
-  const elsewhere = SETTINGS.find((row) => row.name === name)
-  if (elsewhere) return movedRemedy(elsewhere)
+  const elsewhere = SETTINGS.filter((row) => row.name === name)
+  if (elsewhere.length > 0) return movedRemedy(elsewhere)
   if (here !== undefined) return `did you mean ${here}?`
   const close = nearest(
     name,
@@ -118,8 +118,9 @@ function unknownRemedy(path: Path, value: unknown): string {
   return section === '' ? 'remove it' : `the settings of [${section}] are ${namesIn(section)}`
 }
 
-function movedRemedy(row: SettingRow): string {
-  return row.section === '' ? 'move it above all sections' : `move it into [${row.section}]`
+function movedRemedy(rows: readonly SettingRow[]): string {
+  const sections = rows.map((row) => `[${row.section}]`).join(' or ')
+  return sections === '[]' ? 'move it above all sections' : `move it into ${sections}`
 }
 
 function namesIn(section: string): string {

@@ -37,16 +37,19 @@ export async function checkNamedFiles(settings: Settings, layers: Layers): Promi
     for (const [file, path] of paths) {
       if (typeof file !== 'string') continue
       const result = await readConfigFile(file, NAMED_LIMIT)
-      if (result.kind === 'failed')
-        problems.push({
-          ...placeOf(layers.originOf(path)),
-          field: fieldText(path),
-          value: shownValue(file) ?? '',
-          ...result.problem,
-        })
+      if (result.kind === 'failed') problems.push({ ...mention(layers, path, file), ...result.problem })
     }
   }
   return problems
+}
+
+/**
+ * Where a file is named, and how. What looks like the content of a file of secrets (`Authorization: Bearer …`) in the
+ * place of its path is not repeated.
+ */
+function mention(layers: Layers, path: readonly PropertyKey[], file: string) {
+  const value = /[:=]\s|=$|\bbearer\b|\bbasic\b/i.test(file) ? '[secret]' : shownValue(file)
+  return { ...placeOf(layers.originOf(path)), field: fieldText(path), ...(value !== undefined && { value }) }
 }
 
 /** Reads policy.denied_domains_files, each once. */
@@ -60,9 +63,7 @@ export async function readDeniedFiles(settings: Settings, layers: Layers): Promi
     if (digests.has(file)) continue
     const result = await readConfigFile(file, LIST_LIMIT)
     states.push(result.state)
-    const path = ['policy', 'denied_domains_files', i]
-    const value = shownValue(file) ?? ''
-    const at = { ...placeOf(layers.originOf(path)), field: fieldText(path), value }
+    const at = mention(layers, ['policy', 'denied_domains_files', i], file)
     if (result.kind === 'failed') {
       problems.push({ ...at, ...result.problem })
       continue

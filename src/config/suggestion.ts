@@ -8,16 +8,18 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   let bestDistance = Math.max(1, Math.floor(plain.length / 3)) + 1
   for (const candidate of candidates) {
     const distance = editDistance(plain, normal(candidate))
-    if (distance >= bestDistance && !isBeginning(word, candidate)) continue
+    if (distance >= bestDistance) continue
     best = candidate
-    bestDistance = Math.min(distance, bestDistance)
+    bestDistance = distance
   }
-  return best
+  return best ?? candidates.find((candidate) => isBeginning(plain, normal(candidate)))
 }
 
-/** `headers` is meant to be `headers_file`. */
+/** `headers` is meant to be `headers_file`, `warning` to be `warn`. */
 function isBeginning(word: string, candidate: string): boolean {
-  return word.length > 2 && candidate.startsWith(`${word}_`)
+  return (
+    Math.min(word.length, candidate.length) > 3 && (candidate.startsWith(word) || word.startsWith(candidate))
+  )
 }
 
 /** `allowed-domains` and `allowedDomains` are meant to be `allowed_domains`. */

@@ -38,15 +38,49 @@ const SYNTAX: readonly (readonly [RegExp, string, string])[] = [
 ]
 
 export interface SyntaxProblem {
+  /** Both from 1. */
+  readonly position: { readonly line: number; readonly column: number }
   readonly field: string
   readonly problem: string
   readonly remedy: string
 }
 
-/** The parser's complaint in plain words; `line` is the line that it complains about. */
-export function syntaxProblem(error: ParseError, line: string): SyntaxProblem {
+/** The parser's complaint in plain words, at the place where it can be mended. */
+export function syntaxProblem(error: ParseError, text: string): SyntaxProblem {
+  const lines = text.split('\n', error.lineNumber)
+  const unfinished = unfinishedBefore(error, lines)
+  if (unfinished) return unfinished
   const [pattern, problem, remedy] = SYNTAX.find(([each]) => each.test(error.message))!
+  const line = lines[error.lineNumber - 1] ?? ''
   // Only a key may be repeated from the line: whatever else stands in it could be a secret.
   const key = /multiple/.test(pattern.source) ? /^[\w.-]+/.exec(line.slice(error.column))?.[0] : undefined
-  return { field: key === undefined ? '' : (shownValue(key)?.slice(1, -1) ?? ''), problem, remedy }
+  return {
+    position: { line: error.lineNumber, column: error.column + 1 },
+    field: key === undefined ? '' : (shownValue(key)?.slice(1, -1) ?? ''),
+    problem,
+    remedy,
+  }
+}
+
+/** What a line leaves open the parser notices at the next one that is not blank. */
+const UNFINISHED: readonly (readonly [RegExp, string, string])[] = [
+  [/=\s*$/, 'the value is missing', 'write key = value'],
+  [/^\s*\[[^\]]*$/, 'the name of a section is not closed', 'write [section]'],
+  [/[[,]\s*$/, 'a list is not closed', 'close it with ]'],
+  [/^\s*[\w."'-]+\s*$/, 'the equals sign is missing', 'write key = value'],
+]
+
+function unfinishedBefore(error: ParseError, lines: readonly string[]): SyntaxProblem | undefined {
+  if ((lines[error.lineNumber - 1] ?? '').slice(0, error.column).trim() !== '') return undefined
+  if (!/equal|same line|Unexpected|Unspecified/.test(error.message)) return undefined
+  const at = lines.findLastIndex((line, i) => i < error.lineNumber - 1 && line.trim() !== '')
+  const line = (lines[at] ?? '').trimEnd()
+  const found = UNFINISHED.find(([pattern]) => pattern.test(line))
+  if (!found) return undefined
+  return {
+    position: { line: at + 1, column: line.length + 1 },
+    field: '',
+    problem: found[1],
+    remedy: found[2],
+  }
 }

@@ -68,11 +68,7 @@ export function positionIn(root: TomlNode, path: readonly PropertyKey[]): Positi
 }
 
 function failure(error: unknown, text: string): TomlResult {
-  if (error instanceof ParseError) {
-    const line = text.split('\n', error.lineNumber).at(-1) ?? ''
-    const position = { line: error.lineNumber, column: error.column + 1 }
-    return { kind: 'invalid', position, ...syntaxProblem(error, line) }
-  }
+  if (error instanceof ParseError) return { kind: 'invalid', ...syntaxProblem(error, text) }
   // The parser recurses: what is nested deeply enough overflows its stack.
   if (error instanceof TooDeep || error instanceof RangeError)
     return invalid(
