@@ -9,15 +9,19 @@ const [major, minor] = process.versions.node.split('.').map(Number)
 if (major < 24 || (major === 24 && minor < 15)) {
   process.stderr.write(
     `sallyport: Node ${process.versions.node} is too old, 24.15 or newer is needed; ` +
-      'in a checkout run `npm ci` and start with `npm start` or `npx sallyport` (they use the pinned Node), ' +
+      'in a checkout run `npm ci` and start with `npm start` or `npx sallyport`, which use the pinned Node; ' +
       'elsewhere install a current Node\n',
   )
   process.exit(1)
 }
-// The compile cache keeps the stripped and compiled sources, which takes two thirds off the start.
-nodeModule.enableCompileCache?.()
-const built = new URL('../dist/main.js', import.meta.url)
-const source = new URL('../src/main.ts', import.meta.url)
-const entry = existsSync(fileURLToPath(source)) ? source : built
-const { main } = await import(entry.href)
-await main(process.argv.slice(2))
+const source = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+if (existsSync(source)) {
+  // The compile cache keeps the stripped sources, which takes two thirds off the start. It lies inside the checkout:
+  // the default place is shared by all users of the machine, and what lies there is run.
+  nodeModule.enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/compile', import.meta.url)))
+  const { main } = await import('../src/main.ts')
+  await main(process.argv.slice(2))
+} else {
+  const { main } = await import('../dist/main.js')
+  await main(process.argv.slice(2))
+}

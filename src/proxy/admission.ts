@@ -1,6 +1,6 @@
 import type { Authority } from '../core/authority.ts'
 import type { Client } from '../core/client.ts'
-import { type Decision, type Reason, unreachable } from '../core/decision.ts'
+import { type Decision, type Reason, type Rule, unreachable } from '../core/decision.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { GrantFinder, GrantVerdict } from '../core/grant.ts'
@@ -16,7 +16,7 @@ export type HoldOutcome =
       readonly kind: 'allow' | 'deny'
       readonly approval: string
       readonly heldMs: number
-      readonly verdict: GrantVerdict
+      readonly rule: Rule
     }
   | {
       readonly kind: 'pending'
@@ -32,8 +32,8 @@ export interface HoldQuestion {
   readonly authority: Authority
   readonly door: 'http' | 'connect'
   readonly method: string
-  readonly path: string | undefined
-  readonly userAgent: string | undefined
+  readonly path?: string
+  readonly userAgent?: string
   readonly exchange: string
 }
 
@@ -41,7 +41,7 @@ export interface AdmissionParts {
   /** The policy in force and its version. */
   readonly snapshot: () => { readonly policy: Policy; readonly version: string }
   readonly findGrant: GrantFinder
-  /** Told when a door acts on a grant that is good for one exchange; false when somebody else was faster. */
+  /** Told when a door acts on a grant, which counts the use; false when it is no longer in force or was used up. */
   readonly consumeGrant: (grant: string) => boolean
   readonly hold: (question: HoldQuestion, signal: AbortSignal) => Promise<HoldOutcome>
   readonly resolver: {
@@ -78,24 +78,20 @@ export function createAdmission(parts: AdmissionParts): Admission {
     exchange.policyVersion = version
     const question = { authority, client: exchange.client.id }
 
-    let onceGrant: string | undefined
-    const findGrant: GrantFinder = (client, target) => {
-      const verdict = parts.findGrant(client, target)
-      if (verdict?.once) onceGrant = verdict.grant
-      return verdict
-    }
     let current = policy
-    let finder = findGrant
-    let decision = decide(policy, question, findGrant)
-    if (decision.kind === 'hold' || !stillThere(decision, onceGrant, parts)) {
+    let granted: GrantVerdict | undefined
+    let decision = decide(policy, question, (client, target) => (granted = parts.findGrant(client, target)))
+    // From here on the grant that was found is the one that counts: what is good for one exchange is used up by it.
+    const finder: GrantFinder = () => granted
+    if (decision.kind === 'hold' || !isOurs(decision, granted, parts)) {
       const outcome = await parts.hold(
         {
           client: exchange.client,
           authority,
           door: exchange.door,
           method: exchange.method,
-          path: exchange.path,
-          userAgent: exchange.userAgent,
+          ...(exchange.path === undefined ? {} : { path: exchange.path }),
+          ...(exchange.userAgent === undefined ? {} : { userAgent: exchange.userAgent }),
           exchange: exchange.id,
         },
         signal(),
@@ -111,7 +107,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
           const now = parts.snapshot()
           current = now.policy
           exchange.policyVersion = now.version
-          finder = () => outcome.verdict
+          granted = { verdict: outcome.kind, grant: outcome.approval, once: false, rule: outcome.rule }
           decision = decide(current, question, finder)
           break
         }
@@ -202,7 +198,7 @@ function stateDenial(reason: Reason): Decision & { kind: 'deny' } {
 }
 
 /** Whether the grant that the decision rests on is ours: one that is good for one exchange may just have been used up. */
-function stillThere(decision: Decision, onceGrant: string | undefined, parts: AdmissionParts): boolean {
-  if (decision.kind !== 'allow' || decision.source !== 'approval' || onceGrant === undefined) return true
-  return parts.consumeGrant(onceGrant)
+function isOurs(decision: Decision, granted: GrantVerdict | undefined, parts: AdmissionParts): boolean {
+  if (decision.source !== 'approval' || granted === undefined) return true
+  return parts.consumeGrant(granted.grant)
 }

@@ -98,7 +98,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     for (const session of sessions) session.beat(now)
   })
 
-  const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, accept)
+  const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ host, port, backlog: 1024 }, () => {

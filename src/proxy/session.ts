@@ -121,7 +121,8 @@ export class ClientSession implements Receiver {
       this.connection.destroy()
       return
     }
-    this.connection.end()
+    // Nothing is under way, so there is nothing to say any more.
+    this.connection.destroy()
   }
 
   closed(): void {

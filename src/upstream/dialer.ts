@@ -18,7 +18,7 @@ export interface Dialled {
 
 export interface DialerOptions {
   /** Milliseconds until one of the addresses must have accepted. */
-  readonly connectTimeout: number
+  readonly connectTimeout: () => number
   readonly clock: Clock
   readonly wire: Wire
 }
@@ -36,7 +36,7 @@ export function createDialer(options: DialerOptions): Dialer {
         const open = new Set<Connection>()
         let failure: Error | undefined
         let next: Alarm | undefined
-        const limit = options.clock.after(options.connectTimeout, () =>
+        const limit = options.clock.after(options.connectTimeout(), () =>
           finish(new ProxyError('connection_timeout')),
         )
         const abort = () => finish(signal!.reason as Error)

@@ -33,9 +33,9 @@ export interface OriginsOptions {
   readonly limits: MessageLimits
   readonly pulse: Pulse
   /** Kept connections in total; the one kept longest goes first. */
-  readonly idleConnections: number
+  readonly idleConnections: () => number
   /** Milliseconds that a connection is kept unused. */
-  readonly idleTimeout: number
+  readonly idleTimeout: () => number
 }
 
 interface Kept {
@@ -50,8 +50,9 @@ export function createOrigins(options: OriginsOptions): Origins {
   /** In the order in which they were kept. */
   const all = new Set<Kept>()
   const stopBeat = pulse.onBeat((now) => {
+    const limit = options.idleTimeout()
     for (const kept of all) {
-      if (now - kept.since < options.idleTimeout) break
+      if (now - kept.since < limit) break
       discard(kept)
     }
   })
@@ -90,7 +91,7 @@ export function createOrigins(options: OriginsOptions): Origins {
       return { connection, address, reader: new ResponseReader(limits), reused: false }
     },
     keep(key, origin) {
-      if (options.idleConnections === 0 || origin.connection.isClosed) return origin.connection.destroy()
+      if (options.idleConnections() === 0 || origin.connection.isClosed) return origin.connection.destroy()
       const kept: Kept = { key, origin, since: pulse.now }
       all.add(kept)
       const list = byKey.get(key)
@@ -98,7 +99,7 @@ export function createOrigins(options: OriginsOptions): Origins {
       else list.push(kept)
       origin.connection.receiver = watching(() => discard(kept))
       origin.connection.resume()
-      if (all.size > options.idleConnections) for (const oldest of all) return discard(oldest)
+      if (all.size > options.idleConnections()) for (const oldest of all) return discard(oldest)
     },
     clear() {
       for (const kept of all) discard(kept)

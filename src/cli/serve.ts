@@ -1,0 +1,158 @@
+import { loadConfig } from '../config/load.ts'
+import { listenAddressText } from '../config/listen-address.ts'
+import { formatProblem } from '../config/problems.ts'
+import type { Snapshot } from '../config/snapshot.ts'
+import { systemClock } from '../core/clock.ts'
+import { errnoOf } from '../core/errors.ts'
+import { startDaemon } from '../daemon.ts'
+import { StorageError } from '../storage/private-path.ts'
+import { configPath } from './config-path.ts'
+import { CommandFailed, EXIT } from './exit-codes.ts'
+import { loadOrFail } from './load-or-fail.ts'
+import { createOperationsLog } from './operations-log.ts'
+import { packageVersion } from './package-version.ts'
+import { shown, styled, type Terminal } from './terminal.ts'
+
+export interface ServeOptions {
+  readonly config?: string
+  /** `key=value` settings that win over file and environment. */
+  readonly set?: readonly string[]
+}
+
+/** Variables that would send our own exports through ourselves (grpc and Node's clients obey them). */
+const PROXY_VARIABLES = [
+  'http_proxy',
+  'https_proxy',
+  'all_proxy',
+  'no_proxy',
+  'grpc_proxy',
+  'no_grpc_proxy',
+  'NODE_USE_ENV_PROXY',
+]
+
+/** Runs the daemon in the foreground until a signal ends it; the promise is the exit code. */
+export async function serve(options: ServeOptions, terminal: Terminal): Promise<number> {
+  for (const name of PROXY_VARIABLES)
+    for (const spelling of [name, name.toUpperCase()]) delete process.env[spelling]
+  // The search list of resolv.conf must not turn the name that was vetted into another one (resolv.conf(5)).
+  process.env['LOCALDOMAIN'] = '.'
+  // Look-ups of names and syncs of files share these threads; a slow DNS must not hold up the record.
+  process.env['UV_THREADPOOL_SIZE'] ??= '16'
+  process.umask(0o077)
+
+  const overrides = readOverrides(options.set ?? [])
+  const initial = await loadOrFail(options.config, terminal, { overrides })
+  const { settings, warnings } = initial.snapshot
+  const log = createOperationsLog(
+    settings.log.level,
+    settings.log.format,
+    terminal,
+    process.stderr.isTTY === true,
+  )
+  for (const warning of warnings) log.warn({}, formatProblem(warning))
+
+  const file = configPath(options.config, terminal.env)
+  const daemon = await startDaemon({
+    initial,
+    load: (more) => loadConfig(file, terminal.env, { overrides, ...more }),
+    version: packageVersion(),
+    clock: systemClock,
+    log,
+  }).catch((error: unknown) => {
+    throw startFailure(error, initial.snapshot)
+  })
+  terminal.out(banner(daemon.address, daemon.snapshot, file, terminal))
+
+  process.on('SIGHUP', () => void daemon.reload())
+  // A fault that nothing caught leaves the process in a state nobody knows: say so and end (a supervisor starts anew).
+  process.on('uncaughtException', (error) => {
+    log.error({ err: error }, 'a fault that nothing caught: the daemon ends')
+    process.exit(EXIT.failure)
+  })
+  return await new Promise<number>((resolve) => {
+    let signals = 0
+    const stop = (signal: NodeJS.Signals) => {
+      signals++
+      if (signals > 1) return process.exit(signal === 'SIGINT' ? 130 : 143)
+      log.info({ signal }, 'shutting down: running exchanges may finish, a second signal ends them')
+      daemon.drain().then(
+        () => resolve(EXIT.ok),
+        (error: unknown) => {
+          log.error({ err: error }, 'the daemon did not end in order')
+          resolve(EXIT.failure)
+        },
+      )
+    }
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
+}
+
+function readOverrides(set: readonly string[]): Record<string, string> {
+  const overrides: Record<string, string> = {}
+  for (const each of set) {
+    const equals = each.indexOf('=')
+    if (equals < 1)
+      throw new CommandFailed(
+        EXIT.usage,
+        `--set ${each}: write it as key=value, such as --set proxy.listen=127.0.0.1:0`,
+      )
+    overrides[each.slice(0, equals)] = each.slice(equals + 1)
+  }
+  return overrides
+}
+
+function startFailure(error: unknown, { settings }: Snapshot): unknown {
+  const code = errnoOf(error)
+  const listen = listenAddressText(settings.proxy.listen)
+  if (code === 'EADDRINUSE')
+    return new CommandFailed(
+      EXIT.failure,
+      `proxy.listen = "${listen}": another process listens there; stop it, or choose another port (0 takes any free one)`,
+    )
+  if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
+    return new CommandFailed(
+      EXIT.failure,
+      `proxy.listen = "${listen}": cannot listen there (${code}); choose an address of this machine and a port above 1023`,
+    )
+  if (error instanceof StorageError) return new CommandFailed(EXIT.failure, error.message)
+  return error
+}
+
+const REST = {
+  hold: 'everything else waits until somebody approves it',
+  deny: 'everything else is denied',
+  allow: 'EVERYTHING ELSE IS ALLOWED',
+} as const
+
+function banner(
+  address: { readonly address: string; readonly port: number },
+  { settings, counts, version }: Snapshot,
+  file: string | undefined,
+  terminal: Terminal,
+): string {
+  const url = `http://${listenAddressText(address)}`
+  const dim = (text: string) => styled(terminal, 'dim', text)
+  const bold = (text: string) => styled(terminal, 'bold', text)
+  const exports = [
+    `export HTTPS_PROXY=${url} HTTP_PROXY=${url} https_proxy=${url} http_proxy=${url}`,
+    'export NO_PROXY=localhost,127.0.0.1,::1 no_proxy=localhost,127.0.0.1,::1 NODE_USE_ENV_PROXY=1',
+  ]
+  return [
+    `${bold('sallyport')} ${packageVersion()}: the controlled way out`,
+    '',
+    `  proxy   ${bold(url)}`,
+    `  policy  ${counts.allowed} domains allowed, ${counts.denied} denied; ${REST[settings.policy.unfamiliar]}`,
+    dim(
+      `          ${file === undefined ? 'no configuration file, defaults only' : shown(file)}, version ${version}`,
+    ),
+    `  admin   ${shown(settings.admin.socket)}`,
+    dim('          in a second terminal: npx sallyport approvals watch'),
+    `  record  ${shown(settings.audit.dir)}`,
+    '',
+    'Point an agent here:',
+    ...exports.map((line) => `  ${line}`),
+    '',
+    '',
+  ].join('\n')
+}

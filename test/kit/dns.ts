@@ -1,0 +1,76 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { parseIpAddress } from '../../src/core/ip-address.ts'
+
+export interface DnsServer extends AsyncDisposable {
+  /** `address:port`, for `upstream.resolver`. */
+  readonly address: string
+  /** Every name that was asked for, in order, one entry a question. */
+  readonly questions: string[]
+  /** What a name resolves to from now on; several calls in a row can tell different stories. */
+  set(name: string, ...addresses: string[]): void
+  /** From now on questions for this name get no answer at all. */
+  silence(name: string): void
+}
+
+const TYPE_A = 1
+const TYPE_AAAA = 28
+
+/** A DNS server on loopback that knows the names it was told, `*.suffix` included, and answers NXDOMAIN for the rest. */
+export async function startDns(names: Record<string, readonly string[]> = {}): Promise<DnsServer> {
+  const known = new Map<string, readonly string[]>(Object.entries(names))
+  const silent = new Set<string>()
+  const questions: string[] = []
+  const socket = createSocket('udp4')
+  socket.on('message', (query, from) => {
+    const { name, end, type } = readQuestion(query)
+    questions.push(`${name} ${type === TYPE_AAAA ? 'AAAA' : 'A'}`)
+    if (silent.has(name)) return
+    const addresses = known.get(name) ?? known.get(`*.${name.slice(name.indexOf('.') + 1)}`)
+    const records = (addresses ?? []).flatMap((text) => {
+      const address = parseIpAddress(text)!
+      return (address.family === 4 ? TYPE_A : TYPE_AAAA) === type ? [address.bytes] : []
+    })
+    socket.send(answer(query, end, type, addresses === undefined, records), from.port, from.address)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  return {
+    address: `127.0.0.1:${socket.address().port}`,
+    questions,
+    set: (name, ...addresses) => void known.set(name, addresses),
+    silence: (name) => void silent.add(name),
+    async [Symbol.asyncDispose]() {
+      socket.close()
+      await once(socket, 'close')
+    },
+  }
+}
+
+function readQuestion(query: Buffer): { name: string; type: number; end: number } {
+  const labels: string[] = []
+  let at = 12
+  for (let length = query[at]!; length > 0; length = query[at]!) {
+    labels.push(query.toString('latin1', at + 1, at + 1 + length))
+    at += 1 + length
+  }
+  return { name: labels.join('.').toLowerCase(), type: query.readUInt16BE(at + 1), end: at + 5 }
+}
+
+function answer(query: Buffer, end: number, type: number, missing: boolean, records: Uint8Array[]): Buffer {
+  const head = Buffer.from(query.subarray(0, end))
+  head.writeUInt16BE(missing ? 0x8183 : 0x8180, 2)
+  head.writeUInt16BE(records.length, 6)
+  head.writeUInt32BE(0, 8)
+  const lines = records.map((bytes) => {
+    const line = Buffer.alloc(12 + bytes.length)
+    line.writeUInt16BE(0xc00c, 0)
+    line.writeUInt16BE(type, 2)
+    line.writeUInt16BE(1, 4)
+    line.writeUInt32BE(60, 6)
+    line.writeUInt16BE(bytes.length, 10)
+    line.set(bytes, 12)
+    return line
+  })
+  return Buffer.concat([head, ...lines])
+}
