@@ -5,7 +5,7 @@ import type { Alarm, Clock } from '../core/clock.ts'
 import { type FileState, statesOf } from './file-source.ts'
 
 export interface FileWatch extends Disposable {
-  /** From now on, tell about changes from these states. */
+  /** From now on, tell about changes from these states. Resolves when the files were looked at once. */
   follow(files: readonly FileState[]): Promise<void>
 }
 
@@ -27,7 +27,7 @@ export interface FileWatchParts {
  */
 export function createFileWatch({ clock, onChange, settleMs, pollMs }: FileWatchParts): FileWatch {
   let followed: readonly FileState[] = []
-  let watchers = new Map<string, FSWatcher>()
+  let watchers: FSWatcher[] = []
   let candidate: string | undefined
   let settled: Alarm | undefined
   let poll: Alarm | undefined
@@ -35,17 +35,18 @@ export function createFileWatch({ clock, onChange, settleMs, pollMs }: FileWatch
   let looking: Promise<void> | undefined
   let lookAgain = false
 
-  const look = () => {
-    if (looking) {
-      lookAgain = true
-      return
-    }
-    looking = lookOnce().finally(() => {
-      looking = undefined
-      if (!lookAgain) return
+  const look = (): Promise<void> => {
+    lookAgain = true
+    looking ??= lookUntilDone()
+    return looking
+  }
+
+  const lookUntilDone = async () => {
+    while (lookAgain) {
       lookAgain = false
-      look()
-    })
+      await lookOnce()
+    }
+    looking = undefined
   }
 
   const lookOnce = async () => {
@@ -69,12 +70,12 @@ export function createFileWatch({ clock, onChange, settleMs, pollMs }: FileWatch
     const seen = await fingerprints(watched)
     if (isDisposed || watched !== followed || candidate !== state) return
     if (seen.join('\n') === state) onChange()
-    else look()
+    else void look()
   }
 
   const tick = () => {
     poll = clock.after(pollMs, () => {
-      look()
+      void look()
       tick()
     })
   }
@@ -87,22 +88,19 @@ export function createFileWatch({ clock, onChange, settleMs, pollMs }: FileWatch
       settled?.cancel()
       const folders = new Set((await Promise.all(files.map(({ path }) => foldersOf(path)))).flat())
       if (isDisposed || followed !== files) return
-      const next = new Map<string, FSWatcher>()
-      for (const folder of folders) {
-        const watcher = watchers.get(folder) ?? openWatcher(folder, look)
-        if (watcher) next.set(folder, watcher)
-      }
-      for (const [folder, watcher] of watchers) if (!next.has(folder)) watcher.close()
+      // All of them anew: a folder that was removed and made again has the same name and a deaf watcher.
+      const next = [...folders].flatMap((folder) => openWatcher(folder, look) ?? [])
+      for (const watcher of watchers) watcher.close()
       watchers = next
       // What happened between the reading and now gave its event to nobody.
-      look()
+      await look()
     },
     [Symbol.dispose]() {
       isDisposed = true
       settled?.cancel()
       poll?.cancel()
-      for (const watcher of watchers.values()) watcher.close()
-      watchers.clear()
+      for (const watcher of watchers) watcher.close()
+      watchers = []
     },
   }
 }
@@ -115,7 +113,7 @@ async function fingerprints(files: readonly FileState[]): Promise<string[]> {
 /** Undefined where the folder cannot be watched (gone, or out of watches): then there is still the poll. */
 function openWatcher(folder: string, look: () => void): FSWatcher | undefined {
   try {
-    const watcher = watch(folder, { persistent: false }, look)
+    const watcher = watch(folder, { persistent: false }, () => look())
     watcher.on('error', () => watcher.close())
     return watcher
   } catch {
