@@ -3,7 +3,7 @@ import { PROBLEMS, type ProblemCode } from './problem.ts'
 
 /** What goes over the wire of the admin API: the same schemas check bodies, type answers and make the OpenAPI document. */
 
-const time = z.iso.datetime().meta({ description: 'UTC', examples: ['2026-01-31T12:00:00.000Z'] })
+const time = z.string().meta({ format: 'date-time', examples: ['2026-01-31T12:00:00.000Z'] })
 const count = z.int().nonnegative()
 const port = z.int().min(1).max(65_535)
 const id = z
@@ -269,6 +269,10 @@ export const streamEvents = {
   grant: z.object({ change: z.enum(['revoked']), grant }).meta({ id: 'GrantEvent' }),
   decision: auditEvent.meta({ id: 'DecisionEvent', description: 'a record of an exchange that was decided' }),
 } as const
+
+export const streamEvent = z
+  .union(Object.values(streamEvents))
+  .meta({ id: 'StreamEvent', description: 'the data of one event; the name of the event tells which' })
 
 const fieldProblem = z.object({
   field: z.string(),

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ensurePrivateDirectory, ensurePrivateFile, StorageError } from './private-path.ts'
@@ -27,7 +27,8 @@ export function openDatabase(options: DatabaseOptions): DatabaseSync {
   ensurePrivateDirectory(dirname(file))
   ensurePrivateFile(file)
   // SQLite would follow a link here; the modes of these files it copies from the database itself.
-  for (const part of ['-wal', '-shm', '-journal']) if (existsSync(file + part)) ensurePrivateFile(file + part)
+  for (const part of ['-wal', '-shm', '-journal'])
+    if (lstatSync(file + part, { throwIfNoEntry: false })) ensurePrivateFile(file + part)
 
   let database: DatabaseSync | undefined
   try {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import type { ApprovalQuestion } from '../../src/approvals/approval.ts'
 import { type Approvals, createApprovals } from '../../src/approvals/approvals.ts'
 import { type ApprovalSettings, DEFAULT_APPROVAL_SETTINGS } from '../../src/approvals/settings.ts'
@@ -11,10 +12,13 @@ import type { AuditEvent } from '../../src/core/event.ts'
 import { openDatabase } from '../../src/storage/sqlite.ts'
 import { createFakeClock, type FakeClock } from '../kit/fake-clock.ts'
 
-/** Approvals on a real database file and the test's own time; `restart` is what a crash and a new start leave. */
+/** Approvals on a real database file and the test's own time; `restart` ends in order (kill -9 is kill.test.ts). */
 export interface Desk extends AsyncDisposable {
   approvals: Approvals
+  database: DatabaseSync
   readonly clock: FakeClock
+  /** Somebody sets the wall clock: milliseconds by which it is ahead of the time that passes. */
+  skew: number
   readonly events: AuditEvent[]
   readonly troubles: Error[]
   readonly file: string
@@ -32,11 +36,10 @@ export async function openDesk(settings: Partial<ApprovalSettings> = {}): Promis
   const clock = createFakeClock()
   const events: AuditEvent[] = []
   const troubles: Error[] = []
-  let database = openDatabase({ file, migrations: APPROVAL_MIGRATIONS })
   const start = () =>
     createApprovals({
-      database,
-      clock,
+      database: desk.database,
+      clock: { ...clock, now: () => clock.now() + desk.skew },
       emit: (event) => void events.push(event),
       settings: () => desk.settings,
       reviewersPresent: () => desk.reviewers,
@@ -44,7 +47,9 @@ export async function openDesk(settings: Partial<ApprovalSettings> = {}): Promis
     })
   const desk: Desk = {
     approvals: undefined as never,
+    database: openDatabase({ file, migrations: APPROVAL_MIGRATIONS }),
     clock,
+    skew: 0,
     events,
     troubles,
     file,
@@ -52,16 +57,16 @@ export async function openDesk(settings: Partial<ApprovalSettings> = {}): Promis
     reviewers: true,
     async restart({ downFor = 0 } = {}) {
       await desk.approvals[Symbol.asyncDispose]()
-      database.close()
+      desk.database.close()
       clock.advance(downFor)
-      database = openDatabase({ file, migrations: APPROVAL_MIGRATIONS })
+      desk.database = openDatabase({ file, migrations: APPROVAL_MIGRATIONS })
       desk.approvals = start()
     },
     turn: () => new Promise((resolve) => setImmediate(() => setImmediate(resolve))),
     eventNames: () => events.map((event) => event.event),
     async [Symbol.asyncDispose]() {
       await desk.approvals[Symbol.asyncDispose]()
-      database.close()
+      desk.database.close()
       rmSync(dir, { recursive: true, force: true })
     },
   }
