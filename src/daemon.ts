@@ -19,7 +19,7 @@ import type { Settings } from './config/schema.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import type { ClientId } from './core/client.ts'
 import type { Clock } from './core/clock.ts'
-import { SEVERITY } from './core/event.ts'
+import { type AuditEvent, SEVERITY } from './core/event.ts'
 import { decide } from './policy/decide.ts'
 import { explain } from './policy/explain.ts'
 import { withOwnListeners } from './policy/policy.ts'
@@ -55,6 +55,8 @@ export interface Daemon extends AsyncDisposable {
   readonly address: { readonly address: string; readonly port: number }
   readonly snapshot: Snapshot
   reload(): Promise<ReloadOutcome>
+  /** Every event of the record, as it is appended; returns how to stop. */
+  onRecord(listener: (event: AuditEvent) => void): () => void
   /**
    * Stops in order: takes no more connections, lets what runs finish for `drain.timeout` milliseconds, then ends it.
    * Disposing ends it at once.
@@ -256,6 +258,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       return current
     },
     reload: () => reloader.reload(),
+    onRecord: record.subscribe,
     drain() {
       draining ??= drainAll({
         front,
