@@ -41,6 +41,7 @@ export class SegmentLog implements AuditLog {
   #callbacks: (((error?: Error) => void) | undefined)[] = []
   #scheduled = false
   #closed = false
+  #closing: Promise<void> | undefined
   #mustRotate = false
   #failure: Error | undefined
   /** Events that could not be written and that the log does not yet say are missing. */
@@ -99,12 +100,15 @@ export class SegmentLog implements AuditLog {
     await this.sync()
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return
+  [Symbol.asyncDispose](): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
+    await this.#retention // It may have something to tell.
     this.#write()
     this.#closed = true
     this.#syncAlarm?.cancel()
-    await this.#retention
     await this.#writer.close()
   }
 
