@@ -62,7 +62,9 @@ export async function serveConnect(
 
     let dialled: Dialled
     try {
-      dialled = await parts.dialer.dial(admitted.addresses, admitted.authority.port, session.signal())
+      const dialling = parts.dialer.dial(admitted.addresses, admitted.authority.port)
+      session.whenGone(() => dialling.cancel())
+      dialled = await dialling.result
     } catch (error) {
       if (session.isClosed) return exchange.close('client_gone')
       if (!(error instanceof ProxyError)) throw error

@@ -2,6 +2,7 @@ import { authorityText } from '../core/authority.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import { type Field, field, firstValue } from '../core/fields.ts'
+import type { IpAddress } from '../core/ip-address.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
 import { responseHead } from '../http1/writer.ts'
 import type { Origin, Origins } from '../upstream/origins.ts'
@@ -80,7 +81,7 @@ async function passOn(
   for (;;) {
     let origin: Origin
     try {
-      origin = kept ?? (await parts.origins.open(addresses, authority.port, session.signal()))
+      origin = kept ?? (await opened(session, parts.origins, addresses, authority.port))
     } catch (error) {
       if (session.isClosed) return exchange.close('client_gone')
       if (!(error instanceof ProxyError)) throw error
@@ -136,6 +137,17 @@ async function passOn(
         return answerTrouble(session, head, exchange, parts.responder, outcome.error)
     }
   }
+}
+
+function opened(
+  session: ClientSession,
+  origins: Origins,
+  addresses: readonly IpAddress[],
+  port: number,
+): Promise<Origin> {
+  const opening = origins.open(addresses, port)
+  session.whenGone(() => opening.cancel())
+  return opening.result
 }
 
 /**

@@ -40,54 +40,44 @@ export interface Responder {
 const PHRASE_LIMIT = 120
 
 export function createResponder(options: { readonly name: string; readonly now: () => number }): Responder {
-  const { name, now } = options
+  const { name } = options
+  const dateField = createDateField(options.now)
+  /** What is the same in every answer of one kind, made once: answering a denied host must cost next to nothing. */
+  const constants = new Map<string, Constants>()
+
+  function constantsOf(said: Said): Constants {
+    const key = `${said.reason} ${said.decision} ${said.status}`
+    let known = constants.get(key)
+    if (known === undefined) {
+      known = constantPart(name, said)
+      constants.set(key, known)
+    }
+    return known
+  }
 
   function build(exchange: Exchange, asked: Asked | undefined, said: Said, close: boolean): Answer {
-    const host = exchange.authority && authorityText(exchange.authority)
-    const body = {
-      type: `urn:sallyport:problem:${said.reason}`,
-      title: said.title,
-      status: said.status,
-      detail: said.detail,
-      instance: `urn:sallyport:request:${exchange.id}`,
-      decision: said.decision,
-      reason: said.reason,
-      source: exchange.decision?.source,
-      protocol: exchange.door === 'connect' ? 'https_connect' : 'http',
-      host: exchange.authority?.host.text,
-      port: exchange.authority?.port,
-      rule: said.rule,
-      policy_version: exchange.policyVersion,
-      approval:
-        said.approval === undefined
-          ? undefined
-          : {
-              id: said.approval,
-              status: 'open',
-              how: `an operator runs: sallyport approvals allow ${said.approval}`,
-            },
-      retry_after: said.retryAfter,
-      advice: said.advice,
-    }
+    const constant = constantsOf(said)
     const html = asked !== undefined && wantsHtml(asked)
-    const content = Buffer.from(html ? page(body) : `${JSON.stringify(body)}\n`)
+    const json = `${constant.json}${dynamicMembers(exchange, said)}}\n`
+    const content = html ? page(JSON.parse(json) as Record<string, unknown>) : json
+    const status = said.detail === undefined ? constant.proxyStatus : proxyStatusField(name, said)
     const fields: Field[] = [
-      field('Date', new Date(now()).toUTCString()),
-      field('Proxy-Status', proxyStatus(name, said.proxyStatus, said.detail)),
-      field('X-Proxy-Error', said.xProxyError),
+      dateField(),
+      status,
+      constant.xProxyError,
       field('X-Request-Id', exchange.id),
-      field('Cache-Control', 'no-store'),
-      field('Content-Type', html ? 'text/html; charset=utf-8' : 'application/problem+json'),
-      field('Content-Length', String(content.length)),
+      NO_STORE,
+      html ? HTML : PROBLEM_JSON,
+      field('Content-Length', String(Buffer.byteLength(content))),
     ]
-    if (html) fields.push(field('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'"))
+    if (html) fields.push(HTML_POLICY)
     if (said.retryAfter !== undefined) fields.push(field('Retry-After', String(said.retryAfter)))
-    fields.push(field('Connection', close ? 'close' : 'keep-alive'))
-    const retry = said.retryAfter === undefined ? '' : ` for ${host}, retry in ${said.retryAfter} s`
-    const phrase = `${said.phrase}${retry} (req ${exchange.id})`
-    const reason = phrase.length <= PHRASE_LIMIT ? phrase : `${said.phrase} (req ${exchange.id})`
-    const head = responseHead(said.status, reason, fields)
-    return { status: said.status, bytes: asked?.method === 'HEAD' ? head : Buffer.concat([head, content]) }
+    fields.push(close ? CLOSE : KEEP_ALIVE)
+    const head = responseHead(said.status, reasonPhrase(exchange, said), fields)
+    return {
+      status: said.status,
+      bytes: asked?.method === 'HEAD' ? head : Buffer.concat([head, Buffer.from(content)]),
+    }
   }
 
   return {
@@ -115,6 +105,78 @@ export function createResponder(options: { readonly name: string; readonly now: 
         close,
       )
     },
+  }
+}
+
+interface Constants {
+  /** The beginning of the problem document, without the closing brace. */
+  readonly json: string
+  readonly proxyStatus: Field
+  readonly xProxyError: Field
+}
+
+const NO_STORE = field('Cache-Control', 'no-store')
+const PROBLEM_JSON = field('Content-Type', 'application/problem+json')
+const HTML = field('Content-Type', 'text/html; charset=utf-8')
+const HTML_POLICY = field('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
+const CLOSE = field('Connection', 'close')
+const KEEP_ALIVE = field('Connection', 'keep-alive')
+
+function constantPart(name: string, said: Said): Constants {
+  const { reason, title, status, decision, advice } = said
+  const document = { type: `urn:sallyport:problem:${reason}`, title, status, decision, reason, advice }
+  return {
+    json: JSON.stringify(document).slice(0, -1),
+    proxyStatus: proxyStatusField(name, { proxyStatus: said.proxyStatus }),
+    xProxyError: field('X-Proxy-Error', said.xProxyError),
+  }
+}
+
+function proxyStatusField(
+  name: string,
+  said: { readonly proxyStatus: string; readonly detail?: string },
+): Field {
+  return field('Proxy-Status', proxyStatus(name, said.proxyStatus, said.detail))
+}
+
+/** The members of the problem document that belong to this exchange. */
+function dynamicMembers(exchange: Exchange, said: Said): string {
+  const { authority, decision, policyVersion } = exchange
+  let members = `,"instance":"urn:sallyport:request:${exchange.id}"`
+  members += `,"protocol":"${exchange.door === 'connect' ? 'https_connect' : 'http'}"`
+  if (decision !== undefined) members += `,"source":"${decision.source}"`
+  // A canonical host has no character that JSON would escape; everything that somebody wrote goes through stringify.
+  if (authority !== undefined) members += `,"host":"${authority.host.text}","port":${authority.port}`
+  if (said.detail !== undefined) members += `,"detail":${JSON.stringify(said.detail)}`
+  if (said.rule !== undefined) members += `,"rule":${JSON.stringify(said.rule)}`
+  if (policyVersion !== undefined) members += `,"policy_version":${JSON.stringify(policyVersion)}`
+  if (said.approval !== undefined) {
+    const how = `an operator runs: sallyport approvals allow ${said.approval}`
+    members += `,"approval":${JSON.stringify({ id: said.approval, status: 'open', how })}`
+  }
+  if (said.retryAfter !== undefined) members += `,"retry_after":${said.retryAfter}`
+  return members
+}
+
+function reasonPhrase(exchange: Exchange, said: Said): string {
+  const { authority } = exchange
+  const end = ` (req ${exchange.id})`
+  if (said.retryAfter === undefined || authority === undefined) return said.phrase + end
+  const phrase = `${said.phrase} for ${authorityText(authority)}, retry in ${said.retryAfter} s${end}`
+  return phrase.length <= PHRASE_LIMIT ? phrase : said.phrase + end
+}
+
+/** Date (RFC 9110 §6.6.1), formatted once a second. */
+function createDateField(now: () => number): () => Field {
+  let second = Number.NaN
+  let date = field('Date', '')
+  return () => {
+    const current = Math.floor(now() / 1000)
+    if (current !== second) {
+      second = current
+      date = field('Date', new Date(current * 1000).toUTCString())
+    }
+    return date
   }
 }
 

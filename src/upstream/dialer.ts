@@ -6,9 +6,17 @@ import { Connection, type Wire } from '../wire/connection.ts'
 export interface Dialer {
   /**
    * Connects to one of the vetted addresses, in their order, the next one starting while an earlier one hangs
-   * (RFC 8305 §5). The name is never looked up again. Throws ProxyError, or the signal's reason when it is aborted.
+   * (RFC 8305 §5). The name is never looked up again.
    */
-  dial(addresses: readonly IpAddress[], port: number, signal?: AbortSignal): Promise<Dialled>
+  dial(addresses: readonly IpAddress[], port: number): Dialling
+}
+
+/** A connection that is being opened. */
+export interface Dialling {
+  /** Rejects with ProxyError. */
+  readonly result: Promise<Dialled>
+  /** Gives up, unless it stands already: `result` rejects with `client_gone`. Cheaper than a signal for each dial. */
+  cancel(): void
 }
 
 export interface Dialled {
@@ -29,66 +37,59 @@ const ATTEMPTS_LIMIT = 8
 
 export function createDialer(options: DialerOptions): Dialer {
   return {
-    dial(addresses, port, signal) {
-      return new Promise<Dialled>((resolve, reject) => {
-        if (signal?.aborted) return reject(signal.reason)
-        const queue = addresses.slice(0, ATTEMPTS_LIMIT)
-        const open = new Set<Connection>()
-        let failure: Error | undefined
-        let next: Alarm | undefined
-        const limit = options.clock.after(options.connectTimeout(), () =>
-          finish(new ProxyError('connection_timeout')),
-        )
-        const abort = () => finish(signal!.reason as Error)
-        signal?.addEventListener('abort', abort, { once: true })
-        attempt()
+    dial(addresses, port) {
+      const { promise, resolve, reject } = Promise.withResolvers<Dialled>()
+      const queue = addresses.slice(0, ATTEMPTS_LIMIT)
+      const open = new Set<Connection>()
+      let failure: Error | undefined
+      let next: Alarm | undefined
+      const limit = options.clock.after(options.connectTimeout(), () =>
+        finish(new ProxyError('connection_timeout')),
+      )
+      attempt()
 
-        function attempt(): void {
-          next?.cancel()
-          const address = queue.shift()
-          if (address === undefined) {
-            if (open.size === 0) finish(asTrouble(failure))
-            return
-          }
-          const connection = Connection.open(options.wire, {
-            host: address.text,
-            port,
-            family: address.family,
-          })
-          open.add(connection)
-          connection.receiver = {
-            received: () => false,
-            ended: () => {},
-            closed(error) {
-              open.delete(connection)
-              failure = error ?? failure
-              attempt()
-            },
-          }
-          connection.socket.once('connect', () => {
-            // The kernel connects where it was told to; this holds even if something between us and it rewrites addresses.
-            const reached = connection.socket.remoteAddress
-            if (reached !== undefined && sameAddress(reached, address))
-              finish(undefined, { connection, address: address.text })
-            else connection.destroy()
-          })
-          if (queue.length > 0) next = options.clock.after(NEXT_ATTEMPT_MS, attempt)
+      function attempt(): void {
+        next?.cancel()
+        const address = queue.shift()
+        if (address === undefined) {
+          if (open.size === 0) finish(asTrouble(failure))
+          return
         }
+        const connection = Connection.open(options.wire, { host: address.text, port, family: address.family })
+        open.add(connection)
+        connection.receiver = {
+          received: () => false,
+          ended: () => {},
+          closed(error) {
+            open.delete(connection)
+            failure = error ?? failure
+            attempt()
+          },
+        }
+        connection.socket.once('connect', () => {
+          // The kernel connects where it was told to; this holds even if something on the way rewrites addresses.
+          const reached = connection.socket.remoteAddress
+          if (reached !== undefined && sameAddress(reached, address))
+            finish(undefined, { connection, address: address.text })
+          else connection.destroy()
+        })
+        if (queue.length > 0) next = options.clock.after(NEXT_ATTEMPT_MS, attempt)
+      }
 
-        function finish(error: Error | undefined, dialled?: Dialled): void {
-          limit.cancel()
-          next?.cancel()
-          queue.length = 0
-          signal?.removeEventListener('abort', abort)
-          for (const connection of open) {
-            connection.receiver = IGNORING
-            if (connection !== dialled?.connection) connection.destroy()
-          }
-          open.clear()
-          if (dialled) resolve(dialled)
-          else reject(error)
+      function finish(error: Error | undefined, dialled?: Dialled): void {
+        limit.cancel()
+        next?.cancel()
+        queue.length = 0
+        for (const connection of open) {
+          connection.receiver = IGNORING
+          if (connection !== dialled?.connection) connection.destroy()
         }
-      })
+        open.clear()
+        if (dialled) resolve(dialled)
+        else reject(error)
+      }
+
+      return { result: promise, cancel: () => finish(new ProxyError('client_gone')) }
     },
   }
 }

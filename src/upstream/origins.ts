@@ -18,8 +18,8 @@ export interface Origin {
 export interface Origins extends Disposable {
   /** A kept connection to one of these addresses, which is then the caller's, or undefined. */
   take(key: string, addresses: readonly IpAddress[]): Origin | undefined
-  /** Opens a new one. Throws as Dialer.dial. */
-  open(addresses: readonly IpAddress[], port: number, signal?: AbortSignal): Promise<Origin>
+  /** Opens a new one, as Dialer.dial. */
+  open(addresses: readonly IpAddress[], port: number): { readonly result: Promise<Origin>; cancel(): void }
   /** Keeps one whose last response is whole and whose reader has nothing left; others must be destroyed, not kept. */
   keep(key: string, origin: Origin): void
   /** Closes every kept connection: after a change of policy none may be reused on the word of the old one. */
@@ -86,9 +86,17 @@ export function createOrigins(options: OriginsOptions): Origins {
       }
       return undefined
     },
-    async open(addresses, port, signal) {
-      const { connection, address } = await dialer.dial(addresses, port, signal)
-      return { connection, address, reader: new ResponseReader(limits), reused: false }
+    open(addresses, port) {
+      const dialling = dialer.dial(addresses, port)
+      return {
+        result: dialling.result.then(({ connection, address }) => ({
+          connection,
+          address,
+          reader: new ResponseReader(limits),
+          reused: false,
+        })),
+        cancel: () => dialling.cancel(),
+      }
     },
     keep(key, origin) {
       if (options.idleConnections() === 0 || origin.connection.isClosed) return origin.connection.destroy()
