@@ -143,9 +143,12 @@ export function embeddedIpv4(address: IpAddress): IpAddress[] {
     ipAddressFromBytes(Uint8Array.from(places, (place) => bytes[place]!))
   if (startsWith(bytes, COMPATIBLE) || startsWith(bytes, TRANSLATED) || startsWith(bytes, NAT64))
     return [at(12, 13, 14, 15)]
-  // RFC 8215 leaves the length of the prefix to the network; RFC 6052 §2.2 puts the address after 48, 56, 64 or 96 bits.
+  // RFC 8215 leaves the length of the prefix to the network; RFC 6052 §2.2 puts the address after 96, 48, 56 or 64 bits.
+  // A place that begins with a zero holds no address, but the filling of another layout.
   if (startsWith(bytes, NAT64_LOCAL))
-    return [at(12, 13, 14, 15), at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12)]
+    return [at(12, 13, 14, 15), at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12)].filter(
+      (inner) => inner.bytes[0] !== 0,
+    )
   if (bytes[0] === 0x20 && bytes[1] === 0x02) return [at(2, 3, 4, 5)] // RFC 3056 §2
   if (startsWith(bytes, [0x20, 0x01, 0, 0])) {
     const client = Uint8Array.from(bytes.subarray(12), (byte) => byte ^ 0xff)

@@ -128,7 +128,7 @@ function refuseForeignSyntax(text: string): void {
 
 function networkPattern(text: string): Pattern {
   const match = /^(\[[^\]]*\]|[^/]*)\/([^:]*)(?::(.*))?$/.exec(text)
-  const looksNumeric = match !== null && (/^[0-9.]+$/.test(match[1]!) || match[1]!.includes(':'))
+  const looksNumeric = match !== null && (/^\[?[0-9.]+\]?$/.test(match[1]!) || match[1]!.includes(':'))
   if (!looksNumeric) {
     const host = text.slice(0, text.indexOf('/'))
     throw new InvalidPattern('it contains a path; a pattern is a host', `write ${host || 'the host alone'}`)
@@ -161,7 +161,7 @@ function addressPattern(text: string): Pattern {
     )
   const end = text.indexOf(']')
   const rest = text.slice(end + 1)
-  if (end === -1) throw new InvalidPattern('a bracket is not closed', `write ${text.split(':')[0]}…]`)
+  if (end === -1) throw new InvalidPattern('a bracket is not closed', `write ${text}]`)
   if (rest !== '' && !rest.startsWith(':'))
     throw new InvalidPattern('only a port may follow the bracket', `write ${text.slice(0, end + 1)}`)
   const host = hostOf(text.slice(0, end + 1))
