@@ -1,5 +1,5 @@
 import { parse } from 'tldts'
-import { type DecisionSource, REASONS, type Rule, unreachable } from '../core/decision.ts'
+import { type Decision, type DecisionSource, REASONS, type Rule, unreachable } from '../core/decision.ts'
 import type { Trouble } from '../core/errors.ts'
 import { type Attributes, type AuditEvent, SEVERITY, type Severity } from '../core/event.ts'
 import type { Door, Exchange, ExchangeRecorder } from '../core/exchange.ts'
@@ -14,7 +14,7 @@ export interface ExchangeRecorderParts {
 
 /** Makes events of exchanges: `sallyport.egress.decision`, once each, and `sallyport.egress.completed`. */
 export function createExchangeRecorder({ append, name, completed }: ExchangeRecorderParts): ExchangeRecorder {
-  const proxy: Recording = { name, host: rememberHosts(), agent: remember(REMEMBERED, flat) }
+  const proxy: Recording = { name, host: rememberHosts(), agent: remember(flat) }
   return {
     decided: (exchange, written) => append(decisionEvent(exchange, proxy), written),
     completed: (exchange) => {
@@ -48,7 +48,7 @@ function decisionEvent(exchange: Exchange, proxy: Recording): AuditEvent {
   return {
     event: 'sallyport.egress.decision',
     severity: verdict.severity,
-    time: exchange.receivedAt + exchange.durationMs,
+    time: exchange.receivedAt + Math.floor(exchange.durationMs),
     ...(exchange.trace && { trace: exchange.trace }),
     attributes: {
       ...identity(exchange, proxy),
@@ -80,7 +80,7 @@ function completedEvent(exchange: Exchange, proxy: Recording): AuditEvent {
   return {
     event: 'sallyport.egress.completed',
     severity: trouble === undefined ? SEVERITY.INFO : troubleSeverity(trouble),
-    time: exchange.receivedAt + exchange.durationMs,
+    time: exchange.receivedAt + Math.floor(exchange.durationMs),
     ...(exchange.trace && { trace: exchange.trace }),
     attributes: {
       ...identity(exchange, proxy),
@@ -123,12 +123,12 @@ interface Verdict {
   readonly decision: 'allow' | 'deny' | 'hold'
   readonly severity: Severity
   readonly source: DecisionSource
-  readonly rule: Rule | undefined
+  readonly rule?: Rule | undefined
   readonly reason: string | undefined
   readonly status: number | undefined
 }
 
-/** A hold is not recorded when it begins (its approval is): what is recorded is how it ended, or that it is still open. */
+/** A hold is not recorded when it begins (its approval is): what is recorded is how it ended. */
 function verdictOf({ decision, status }: Exchange): Verdict {
   if (!decision) throw new Error('an exchange is recorded after its decision only')
   const { source, rule } = decision
@@ -136,12 +136,11 @@ function verdictOf({ decision, status }: Exchange): Verdict {
     case 'allow':
       return { decision: 'allow', severity: SEVERITY.INFO, source, rule, reason: undefined, status }
     case 'hold':
-      return { decision: 'hold', severity: SEVERITY.INFO2, source, rule, reason: undefined, status }
+      return pending(decision, status)
     case 'deny': {
       const { reason } = decision
       const sent = reason === 'client_gone' ? undefined : (status ?? REASONS[reason].status)
-      if (reason === 'approval_pending')
-        return { decision: 'hold', severity: SEVERITY.INFO2, source, rule, reason, status: sent }
+      if (reason === 'approval_pending') return pending(decision, status)
       const failed = reason === 'internal_error' || reason === 'audit_unavailable'
       const severity = failed ? SEVERITY.ERROR : SEVERITY.WARN
       return { decision: 'deny', severity, source, rule, reason, status: sent }
@@ -151,12 +150,17 @@ function verdictOf({ decision, status }: Exchange): Verdict {
   }
 }
 
+/** The client was sent away before somebody answered; the approval is still open. */
+function pending({ source, rule }: Decision, status: number | undefined): Verdict {
+  const reason = 'approval_pending'
+  const sent = status ?? REASONS[reason].status
+  return { decision: 'hold', severity: SEVERITY.INFO2, source, rule, reason, status: sent }
+}
+
 const PROTOCOL = { http: 'http', connect: 'connect' } as const satisfies Record<Door, string>
 
 /** The methods that the HTTP conventions know (RFC 9110, RFC 5789, QUERY); others are `_OTHER`, to bound their number. */
-const METHODS = new Set(
-  ['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'QUERY', 'TRACE'], //
-)
+const METHODS = new Set('CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' '))
 
 const CODEX_SOURCE = {
   target: 'proxy_state',
@@ -197,15 +201,15 @@ function whole(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.round(ms)
 }
 
-const REMEMBERED = 4096
+const REMEMBERED = 1024
 
-/** Remembers an answer for each of the last few thousand strings. */
-function remember<T>(limit: number, answer: (text: string) => T): (text: string) => T {
+/** Remembers an answer for each of the last thousand strings. */
+function remember<T>(answer: (text: string) => T): (text: string) => T {
   const known = new Map<string, T>()
   return (text) => {
     const found = known.get(text)
     if (found !== undefined) return found
-    if (known.size >= limit) known.clear()
+    if (known.size >= REMEMBERED) known.clear()
     const made = answer(text)
     known.set(flat(text), made)
     return made
@@ -213,7 +217,7 @@ function remember<T>(limit: number, answer: (text: string) => T): (text: string)
 }
 
 function rememberHosts(): (host: string) => RecordedHost {
-  return remember(REMEMBERED, (host) => {
+  return remember((host) => {
     const { domain } = parse(host, { allowPrivateDomains: true, validateHostname: false })
     return { text: flat(host), registeredDomain: domain === null ? undefined : flat(domain) }
   })
