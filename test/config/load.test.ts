@@ -269,6 +269,24 @@ test('CFG-44 the version is that of the content: comments, order and names of fi
   expect(new Set(versions).size).toBe(versions.length)
 })
 
+test('CFG-47 where the proxy listens is never dialled, by the settings or in fact, whatever an exception says', async () => {
+  await using folder = await createConfigFolder()
+  await folder.write(
+    'sallyport.toml',
+    '[proxy]\nlisten = "127.0.0.1:3128"\n[admin]\nlisten = "127.0.0.1:3129"\n[policy]\nallowed_domains = ["127.0.0.1"]\nprivate = [{ host = "127.0.0.1", cidr = "127.0.0.0/8", ports = [3128, 3129, 5555, 5556] }]\n',
+  )
+  const { snapshot } = loaded(
+    await loadConfig(folder.file, {}, { own: [{ address: '127.0.0.1', port: 5555 }] }),
+  )
+  const kind = (port: number) =>
+    decide(
+      snapshot.policy,
+      { authority: parseAuthority(`127.0.0.1:${port}`), client: '127.0.0.1' as ClientId },
+      () => undefined,
+    ).kind
+  expect([3128, 3129, 5555, 5556].map(kind)).toEqual(['deny', 'deny', 'deny', 'allow'])
+})
+
 const SECRET = 'hunter2'
 
 test.each([
