@@ -103,11 +103,14 @@ function parseFieldLine(text: string, at: number, end: number): Field {
   if (colon === -1 || colon >= end) throw new ProtocolError('bad_field', 'a field line has no colon')
   const name = text.slice(at, colon)
   const key = KNOWN_NAMES.get(name) ?? keyOf(name)
-  let from = colon + 1
-  let to = end
+  return { name, key, value: sliceTrimmed(text, colon + 1, end) }
+}
+
+/** Without SP and HTAB at either end (OWS). `trim()` would also take 0xa0, which is an ordinary byte of obs-text. */
+export function sliceTrimmed(text: string, from: number, to: number): string {
   while (from < to && isWhiteSpace(text.charCodeAt(from))) from++
   while (to > from && isWhiteSpace(text.charCodeAt(to - 1))) to--
-  return { name, key, value: text.slice(from, to) }
+  return text.slice(from, to)
 }
 
 function keyOf(name: string): string {

@@ -1,5 +1,5 @@
 import type { Field } from '../core/fields.ts'
-import { TOKEN } from './field-lines.ts'
+import { sliceTrimmed, TOKEN } from './field-lines.ts'
 import { ProtocolError } from './protocol-error.ts'
 
 /** Where the content of a message ends (RFC 9112 §6.3). `close` (the end of the connection) is for responses only. */
@@ -112,7 +112,7 @@ function parseContentLength(value: string): number {
 /** Exactly `chunked`: other codings hide where the content ends from whoever does not know them. */
 function requireChunked(value: string): void {
   if (value === 'chunked' || value.toLowerCase() === 'chunked') return
-  const codings = value.split(',').map((coding) => coding.trim())
+  const codings = value.split(',').map((coding) => sliceTrimmed(coding, 0, coding.length))
   if (codings.every((coding) => TOKEN.test(coding)) && codings.some((coding) => !/^chunked$/i.test(coding)))
     throw new ProtocolError('unknown_transfer_coding', 'the only Transfer-Encoding is chunked') // RFC 9112 §6.1
   throw new ProtocolError('bad_transfer_encoding', 'Transfer-Encoding is not exactly chunked')
@@ -121,7 +121,7 @@ function requireChunked(value: string): void {
 function members(value: string): string[] {
   const found: string[] = []
   for (const member of value.toLowerCase().split(',')) {
-    const trimmed = member.trim()
+    const trimmed = sliceTrimmed(member, 0, member.length)
     if (trimmed !== '') found.push(trimmed)
   }
   return found

@@ -6,8 +6,6 @@ import type { MessageLimits } from './limits.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { ReceiveBuffer } from './receive-buffer.ts'
 
-export type { Framing } from './framing.ts'
-
 export interface RequestHead {
   /** A token, as sent: methods are case-sensitive. */
   readonly method: string

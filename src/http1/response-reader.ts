@@ -205,6 +205,8 @@ function parseResponseHead(text: string, method: string, limits: MessageLimits):
   if (!/^ [1-9][0-9]{2}(?: |$)/.test(line.slice(8, 13)))
     throw new ProtocolError('bad_status_line', 'the first line is not: HTTP/1.1, three digits, reason')
   const status = Number(line.slice(9, 12))
+  if (status < 200 && version === '1.0')
+    throw new ProtocolError('bad_status_line', 'HTTP/1.0 has no 1xx responses (RFC 9110 §15.2)')
   const fields = lineEnd === -1 ? [] : parseFieldLines(text, lineEnd + 2, limits.fieldCount)
   const claims = readClaims(fields, version)
   const framing = responseFraming(method, status, claims)
