@@ -50,7 +50,6 @@ export const upstreamSection = z
       initial: '10s',
       from: '10ms',
       to: '5m',
-      restart,
     }),
   })
   .prefault({})
@@ -76,7 +75,7 @@ export const limitsSection = z
       from: '256B',
       to: '256KiB',
     }),
-    fields: count({ meaning: 'The most fields in one head.', initial: 100, from: 10, to: 10_000 }),
+    fields: count({ meaning: 'The most fields in one head.', initial: 100, from: 10, to: 10_000, restart }),
     trailer: size({
       meaning: 'The longest trailer section of one message.',
       initial: '8KiB',
@@ -151,14 +150,12 @@ export const limitsSection = z
       initial: 256,
       from: 0,
       to: 100_000,
-      restart,
     }),
     upstream_idle_timeout: duration({
       meaning: 'How long an idle connection to an origin is kept.',
       initial: '30s',
       from: '10ms',
       to: '1h',
-      restart,
     }),
   })
   .prefault({})
