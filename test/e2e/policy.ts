@@ -1,0 +1,26 @@
+// e2e: the product as its users meet it: real processes, real clients, real origins, all on loopback. What a part does
+// by itself is tested beside that part.
+
+/** TOML of a policy for origins on loopback: names under `.test`, and the exceptions from the address guard they need. */
+export function policyFor(options: {
+  readonly dns: string
+  readonly ports: readonly number[]
+  readonly allowed?: readonly string[]
+  readonly unfamiliar?: 'hold' | 'deny' | 'allow'
+  readonly more?: string
+}): string {
+  const ports = [...new Set([80, 443, ...options.ports])]
+  return `
+[policy]
+allowed_domains = ${JSON.stringify(options.allowed ?? ['ok.test'])}
+denied_domains = ["denied.test"]
+allowed_ports = ${JSON.stringify(ports)}
+unfamiliar = "${options.unfamiliar ?? 'hold'}"
+private = [{ host = "**.test", cidr = "127.0.0.0/8", ports = ${JSON.stringify(ports)} }]
+
+[upstream]
+resolver = "${options.dns}"
+
+${options.more ?? ''}
+`
+}
