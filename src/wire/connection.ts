@@ -140,18 +140,24 @@ export class Connection {
     this.socket.uncork()
   }
 
-  /** Whether the kernel has everything that was written: then every buffer that was passed to `write` is free again. */
+  /**
+   * Whether the kernel has everything that was written: then every buffer that was passed to `write` is free again. What
+   * a closed connection had queued is gone with it.
+   */
   get isFlushed(): boolean {
-    return this.socket.writableLength === 0
+    return this.#closed || this.socket.writableLength === 0
   }
 
   /**
-   * Calls back when the kernel has what was written so far, or when the connection is gone. Not `drain`: that comes only
+   * Calls back when the kernel has what was written so far, or when the connection is closed. Not `drain`: that comes only
    * after a write that reached the high-water mark, so a small pending write would never wake its reader.
    */
   whenFlushed(flushed: () => void): void {
-    if (this.#closed || this.socket.writableEnded || this.socket.destroyed) queueMicrotask(flushed)
-    else this.socket.write(EMPTY, () => flushed())
+    if (this.#closed) queueMicrotask(flushed)
+    // Destroyed and not closed yet: what was queued still counts as unflushed, and whoever is called back before the
+    // close would ask again at once, for ever.
+    else if (this.socket.writableEnded || this.socket.destroyed) this.socket.once('close', flushed)
+    else this.socket.write(EMPTY, (error) => (error ? this.whenFlushed(flushed) : flushed()))
   }
 
   /** Ends our side after what was written; the peer may go on sending. */
