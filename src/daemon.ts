@@ -2,7 +2,8 @@
 // them in the opposite order. It decides nothing; two of them run in one process.
 
 import { randomUUID } from 'node:crypto'
-import { networkInterfaces } from 'node:os'
+import { readFile } from 'node:fs/promises'
+import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { type Admin, createAdmin } from './admin/admin.ts'
 import { type Approvals, createApprovals } from './approvals/approvals.ts'
@@ -10,7 +11,10 @@ import type { ApprovalSettings } from './approvals/settings.ts'
 import { APPROVAL_MIGRATIONS } from './approvals/store.ts'
 import { type AuditLog, openAuditLog } from './audit/log.ts'
 import { createLiveRecord, type LiveRecord } from './audit/live-record.ts'
+import type { ExportSettings } from './audit/otel-settings.ts'
+import { createOtlpExporter } from './audit/otlp-exporter.ts'
 import { createExchangeRecorder } from './audit/record.ts'
+import { type Shipper, startShipper } from './audit/shipper.ts'
 import type { LoadOptions, LoadResult, Loaded } from './config/load.ts'
 import { listenAddressText } from './config/listen-address.ts'
 import { formatProblem } from './config/problems.ts'
@@ -38,6 +42,8 @@ export interface DaemonParts {
   readonly initial: Loaded
   /** Loads the configuration anew, from where `initial` came from. */
   readonly load: (options: Pick<LoadOptions, 'own'>) => Promise<LoadResult>
+  /** Where the record is exported to; undefined: nowhere. */
+  readonly telemetry?: ExportSettings
   /** Of the package. */
   readonly version: string
   readonly clock: Clock
@@ -71,12 +77,16 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const startedAt = clock.now()
   await using stack = new AsyncDisposableStack()
 
+  const instance = randomUUID()
+  let shipper: Shipper | undefined
   const audit = stack.use(
     await openAuditLog({
       dir: settings.audit.dir,
       segmentBytes: settings.audit.segment_size,
       keepBytes: settings.audit.keep,
-      instance: randomUUID(),
+      syncEvery: settings.audit.sync,
+      ...(parts.telemetry === undefined ? {} : { delivered: () => shipper?.state.delivered ?? 0 }),
+      instance,
       clock,
       onError: (error) => log.error({ err: error }, 'the audit log has trouble'),
     }),
@@ -84,6 +94,32 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   for (const defect of audit.defects)
     log.warn({ defect }, 'the audit log was damaged; see the sallyport.audit.gap record')
   const record = createLiveRecord(audit, clock)
+  if (parts.telemetry !== undefined) {
+    const identity = {
+      version: parts.version,
+      instance,
+      hostname: hostname(),
+      platform: process.platform,
+      pid: process.pid,
+    }
+    shipper = stack.use(
+      await startShipper({
+        log: audit,
+        exporter: await createOtlpExporter({
+          settings: parts.telemetry,
+          readFile: (path) => readFile(path, 'utf8'),
+          clock,
+          identity,
+        }),
+        clock,
+        batchSize: parts.telemetry.batchSize,
+        interval: parts.telemetry.interval,
+        onTrouble: (error) =>
+          log.warn({ err: error }, 'the collector does not take the record; it is kept and sent later'),
+        onRecovery: () => log.info({}, 'the collector takes the record again'),
+      }),
+    )
+  }
 
   const database = openDatabase({
     file: join(settings.state_dir, 'sallyport.db'),
@@ -228,7 +264,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
         proxy: [listenAddressText(front.address)],
         connections: front.connections,
       }),
-      health: () => healthOf(audit, front),
+      health: () => healthOf(audit, front, shipper),
       subscribeEvents: record.subscribe,
       emit: record.append,
       clock,
@@ -298,16 +334,29 @@ async function drainAll({ front, tunnels, approvals, record, clock, timeout }: D
   record.emit('sallyport.process.stopped', SEVERITY.INFO, { 'sallyport.connections': front.connections })
 }
 
-function healthOf(audit: AuditLog, front: Front): { name: string; ok: boolean; detail?: string }[] {
+function healthOf(
+  audit: AuditLog,
+  front: Front,
+  shipper: Shipper | undefined,
+): { name: string; ok: boolean; detail?: string }[] {
   return [
     { name: 'policy', ok: true, detail: 'a policy is in force' },
     audit.failure === undefined
       ? { name: 'audit', ok: true, detail: 'the audit log can be written' }
       : { name: 'audit', ok: false, detail: `the audit log cannot be written: ${audit.failure.message}` },
+    // A collector that is away loses nothing, so it does not make the proxy unready.
+    { name: 'export', ok: true, detail: exportDetail(shipper) },
     front.isDraining
       ? { name: 'traffic', ok: false, detail: 'the proxy is shutting down' }
       : { name: 'traffic', ok: true, detail: 'the proxy takes connections' },
   ]
+}
+
+function exportDetail(shipper: Shipper | undefined): string {
+  if (shipper === undefined) return 'the record is exported nowhere'
+  const { lagRecords, lastError } = shipper.state
+  const trouble = lastError === undefined ? '' : `; the last attempt failed: ${lastError.message}`
+  return `${lagRecords} records wait for the collector${trouble}`
 }
 
 function ownListeners(front: Front, admin: Admin | undefined) {

@@ -1,10 +1,15 @@
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { type OtelSettings, readOtelSettings } from '../audit/otel-settings.ts'
+import type { OtelProblem } from '../audit/otel-variables.ts'
 import { loadConfig } from '../config/load.ts'
 import { listenAddressText } from '../config/listen-address.ts'
 import { formatProblem } from '../config/problems.ts'
 import type { Snapshot } from '../config/snapshot.ts'
 import { systemClock } from '../core/clock.ts'
 import { errnoOf } from '../core/errors.ts'
-import { startDaemon } from '../daemon.ts'
+import { type Daemon, startDaemon } from '../daemon.ts'
 import { StorageError } from '../storage/private-path.ts'
 import { configPath } from './config-path.ts'
 import { CommandFailed, EXIT } from './exit-codes.ts'
@@ -51,17 +56,21 @@ export async function serve(options: ServeOptions, terminal: Terminal): Promise<
   )
   for (const warning of warnings) log.warn({}, formatProblem(warning))
 
+  trustExtraAuthorities(settings.upstream.extra_ca_files)
+  const telemetry = readOtelSettings(terminal.env, settings.telemetry)
+  if (telemetry.kind === 'invalid') throw new CommandFailed(EXIT.config, otelProblems(telemetry.problems))
   const file = configPath(options.config, terminal.env)
   const daemon = await startDaemon({
     initial,
     load: (more) => loadConfig(file, terminal.env, { overrides, ...more }),
+    ...(telemetry.kind === 'on' ? { telemetry: telemetry.export } : {}),
     version: packageVersion(),
     clock: systemClock,
     log,
   }).catch((error: unknown) => {
     throw startFailure(error, initial.snapshot)
   })
-  terminal.out(banner(daemon.address, daemon.snapshot, file, terminal))
+  terminal.out(banner(daemon, telemetry, file, terminal))
 
   process.on('SIGHUP', () => void daemon.reload())
   // A fault that nothing caught leaves the process in a state nobody knows: say so and end (a supervisor starts anew).
@@ -119,6 +128,43 @@ function startFailure(error: unknown, { settings }: Snapshot): unknown {
   return error
 }
 
+/** Certificate authorities of a company: trusted beside the system's, in every TLS connection that this process opens. */
+function trustExtraAuthorities(files: readonly string[]): void {
+  if (files.length === 0) return
+  const extra = files.map((file) => {
+    const pem = readFileSync(file, 'utf8')
+    try {
+      void new X509Certificate(pem)
+      return pem
+    } catch {
+      throw new CommandFailed(
+        EXIT.config,
+        `upstream.extra_ca_files: ${shown(file)} holds no PEM certificate; name a file that does`,
+      )
+    }
+  })
+  setDefaultCACertificates([...getCACertificates('default'), ...extra])
+}
+
+function otelProblems(problems: readonly OtelProblem[]): string {
+  const lines = problems.map(
+    ({ name, value, problem, remedy }) =>
+      `  ${name}${value === undefined ? '' : ` = "${shown(value)}"`}: ${problem} → ${remedy}`,
+  )
+  return `the environment has ${problems.length === 1 ? 'a problem' : 'problems'}:\n${lines.join('\n')}`
+}
+
+function exportText(telemetry: OtelSettings): string {
+  switch (telemetry.kind) {
+    case 'on':
+      return `exported to ${shown(telemetry.export.endpoint.href)} (OTLP, ${telemetry.export.protocol})`
+    case 'off':
+      return `not exported: ${telemetry.why} (set OTEL_EXPORTER_OTLP_ENDPOINT)`
+    case 'invalid':
+      return ''
+  }
+}
+
 const REST = {
   hold: 'everything else waits until somebody approves it',
   deny: 'everything else is denied',
@@ -126,8 +172,8 @@ const REST = {
 } as const
 
 function banner(
-  address: { readonly address: string; readonly port: number },
-  { settings, counts, version }: Snapshot,
+  { address, snapshot: { settings, counts, version } }: Daemon,
+  telemetry: OtelSettings,
   file: string | undefined,
   terminal: Terminal,
 ): string {
@@ -149,6 +195,7 @@ function banner(
     `  admin   ${shown(settings.admin.socket)}`,
     dim('          in a second terminal: npx sallyport approvals watch'),
     `  record  ${shown(settings.audit.dir)}`,
+    dim(`          ${exportText(telemetry)}`),
     '',
     'Point an agent here:',
     ...exports.map((line) => `  ${line}`),
