@@ -1,5 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
+import type { IncomingMessage } from 'node:http'
 import type { z } from 'zod'
 import { nearest } from '../config/suggestion.ts'
 import type { Actor } from '../approvals/approval.ts'
@@ -14,7 +15,7 @@ export interface AdminEnv {
   }
 }
 
-export const BODY_LIMIT = 65_536
+const BODY_LIMIT = 65_536
 
 /** A body that is JSON, says so, and is what the schema wants. Throws Problem. */
 export async function readBody<T extends z.ZodType>(
@@ -29,8 +30,31 @@ export async function readBody<T extends z.ZodType>(
       value: shown(type ?? ''),
       remedy: 'send Content-Type: application/json',
     })
-  const text = await context.req.text()
+  const text = await readText(context.env.incoming)
   return checked(schema, text === '' ? {} : parseJson(text), 'body')
+}
+
+async function readText(incoming: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = Number(incoming.headers['content-length'] ?? 0)
+  if (size > BODY_LIMIT) throw tooLarge()
+  size = 0
+  // Left whole on an early end, so that the refusal still reaches the sender.
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
+    chunks.push(chunk as Buffer)
+    size += (chunk as Buffer).length
+    if (size > BODY_LIMIT) throw tooLarge()
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function tooLarge(): Problem {
+  return new Problem(
+    'body_too_large',
+    `the body is longer than ${BODY_LIMIT} bytes`,
+    { field: 'body', remedy: 'send less' },
+    { Connection: 'close' },
+  )
 }
 
 export function readQuery<T extends z.ZodType>(context: Context<AdminEnv>, schema: T): z.output<T> {
@@ -40,6 +64,13 @@ export function readQuery<T extends z.ZodType>(context: Context<AdminEnv>, schem
 /** The API knows the way; the name is only what the caller says. */
 export function actorOf(context: Context<AdminEnv>, name: string | undefined): Actor {
   const { via } = context.env
+  if (name !== undefined && /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u.test(name))
+    throw invalid({
+      field: 'by',
+      value: shown(name),
+      problem: 'it contains control characters',
+      remedy: 'write it on one line of plain text',
+    })
   return name === undefined || name === '' ? { via } : { via, name }
 }
 

@@ -112,7 +112,8 @@ export function createOperatorRoutes(
 const LOCAL: Client = clientOf('127.0.0.1', 0)
 
 function clientNamed(text: string): Client {
-  const address = parseIpAddress(text.trim().replace(/^\[(.*)\]$/, '$1'))
+  const { address: plain } = clientOf(text.trim().replace(/^\[(.*)\]$/, '$1'), 0)
+  const address = parseIpAddress(plain)
   if (address) return clientOf(address.text, 0)
   throw invalid({
     field: 'client',

@@ -1,9 +1,8 @@
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import type { Actor } from '../approvals/approval.ts'
 import { type Attributes, SEVERITY } from '../core/event.ts'
 import { createApprovalRoutes } from './approval-routes.ts'
-import { type AdminEnv, BODY_LIMIT } from './body.ts'
+import type { AdminEnv } from './body.ts'
 import { shown } from './gate.ts'
 import { openApiDocument } from './openapi.ts'
 import { createOperatorRoutes } from './operator-routes.ts'
@@ -36,7 +35,6 @@ export function createRoutes(parts: RoutesParts): Hono<AdminEnv> {
   const document = openApiDocument(parts.status().version)
 
   const app = new Hono<AdminEnv>()
-  app.use(bodyLimit({ maxSize: BODY_LIMIT, onError: tooLarge }))
 
   app.get('/v1/approvals', approvals.list)
   app.get('/v1/approvals/:id', approvals.show)
@@ -75,22 +73,13 @@ export function createRoutes(parts: RoutesParts): Hono<AdminEnv> {
   })
   app.onError((error, context) => {
     if (error instanceof Problem) return problemResponse(context, error)
-    if (!context.env.incoming.destroyed) parts.onTrouble(error)
+    if (!context.env.outgoing.destroyed) parts.onTrouble(error)
     return problemResponse(
       context,
       new Problem('internal_error', 'the request failed', { remedy: 'see the log of the daemon' }),
     )
   })
   return app
-}
-
-function tooLarge(): never {
-  throw new Problem(
-    'body_too_large',
-    `the body is longer than ${BODY_LIMIT} bytes`,
-    { field: 'body', remedy: 'send less' },
-    { Connection: 'close' },
-  )
 }
 
 function problemResponse(context: Context<AdminEnv>, problem: Problem): Response {

@@ -113,7 +113,10 @@ export function createWatchers(parts: WatchersParts): Watchers {
       return wanted('approvals')
     },
     close() {
-      for (const response of watchers.keys()) response.end()
+      for (const response of watchers.keys()) {
+        if (response.writableLength > 0) response.destroy()
+        else response.end()
+      }
     },
   }
 }
