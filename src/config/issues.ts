@@ -42,13 +42,13 @@ function problemsOf(issue: Issue, layers: Layers): ConfigProblem[] {
       ...placeOf(layers.originOf(issue.path)),
       field: fieldText(issue.path),
       ...(shown !== undefined && { value: shown }),
-      problem: complaint(issue, value),
+      problem: complaint(issue, row, value),
       remedy: params?.['remedy'] ?? remedyOf(issue, row, value),
     },
   ]
 }
 
-function complaint(issue: Issue, value: unknown): string {
+function complaint(issue: Issue, row: SettingRow | undefined, value: unknown): string {
   switch (issue.code) {
     case 'custom':
       return issue.message
@@ -57,7 +57,8 @@ function complaint(issue: Issue, value: unknown): string {
     case 'too_big':
       return `it is more than ${issue.maximum}`
     case 'invalid_value':
-      return typeof value === 'string' ? 'it is not one of the words' : typeComplaint(value)
+      if (typeof value !== 'string') return typeComplaint(value)
+      return meantWord(row, value) === undefined ? 'it is not known here' : `it is not ${row?.form}`
     default:
       return typeComplaint(value)
   }
@@ -75,9 +76,13 @@ function typeComplaint(value: unknown): string {
 
 function remedyOf(issue: Issue, row: SettingRow | undefined, value: unknown): string {
   if (!row) return `write the settings of it below [${String(issue.path[0])}]`
-  const close = typeof value === 'string' ? nearest(value, row.words ?? []) : undefined
+  const close = issue.code === 'invalid_value' ? meantWord(row, value) : undefined
   if (close !== undefined) return `did you mean "${close}"?`
   return `write ${row.form}`
+}
+
+function meantWord(row: SettingRow | undefined, value: unknown): string | undefined {
+  return typeof value === 'string' ? nearest(value, row?.words ?? []) : undefined
 }
 
 /** The value of an unknown key is never repeated: it may be a password that somebody put into the wrong place. */

@@ -38,7 +38,7 @@ test('CFG-30 all problems are told at once, in the order of the file', async () 
     'sallyport.toml:4:1: proxy.listen = "0.0.0.0:3128": other machines could use the proxy, and it does not ask them who they are → write "127.0.0.1:3128", or set proxy.allow_non_loopback = true where the network decides who gets there',
     'sallyport.toml:5:1: proxy.allowed_domains: there is no such setting → move it into [policy]',
     'sallyport.toml:6:1: proxy.liste: there is no such setting → did you mean listen?',
-    'sallyport.toml:8:1: policy.unfamiliar = "holdd": it is not one of the words → did you mean "hold"?',
+    'sallyport.toml:8:1: policy.unfamiliar = "holdd": it is not one of "hold", "deny", "allow" → did you mean "hold"?',
     'sallyport.toml:9:22: policy.allowed_ports[1] = 70000: it is more than 65535 → write a list of port numbers from 1 to 65535',
     'sallyport.toml:10:35: policy.allowed_domains[1] = "https://example.com/": it is a URL; a pattern has no scheme and no path → write example.com',
     'sallyport.toml:12:25: policy.denied_domains_files[0] = "nowhere.txt": there is no such file → check the path',
