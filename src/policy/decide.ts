@@ -3,7 +3,7 @@ import type { ClientId } from '../core/client.ts'
 import { type Decision, type Rule, unreachable } from '../core/decision.ts'
 import type { GrantFinder } from '../core/grant.ts'
 import type { IpAddress } from '../core/ip-address.ts'
-import { embeddedIpv4 } from './addresses.ts'
+import { classifyAddress, embeddedIpv4 } from './addresses.ts'
 import { type GuardVerdict, exceptionCovering, exceptionNaming, judgeAddress, judgeHost } from './guard.ts'
 import type { Policy } from './policy.ts'
 
@@ -87,13 +87,15 @@ function permittingPort(policy: Policy, question: Question): Rule | undefined {
   return policy.allowed.matchNamingPort(host, port) ?? exceptionForPort(policy, question)
 }
 
-/** An exception opens its ports on its network only: once the addresses are known, every one must be on it. */
+/** An exception opens its ports on its network only, so not for a public answer; the guard judges the others. */
 function exceptionForPort(policy: Policy, question: Question): Rule | undefined {
   const { host, port } = question.authority
   const rule = exceptionNaming(policy.guard, host, port)
   if (!rule) return undefined
-  const covered = addressesOf(question).every((each) => exceptionCovering(policy.guard, host, each, port))
-  return covered ? rule : undefined
+  const stray = addressesOf(question).some(
+    (each) => classifyAddress(each) === 'public' && !exceptionCovering(policy.guard, host, each, port),
+  )
+  return stray ? undefined : rule
 }
 
 /** The host itself, where it is an address, and what it resolved to. */

@@ -240,7 +240,7 @@ function globLabels(text: string): string[] {
       'the last label may not be a wildcard',
       'write one entry for each name that you mean',
     )
-  if (/^[0-9*?]+$/.test(last)) throw new InvalidPattern('a name does not end in a number', FORMS)
+  if (/^[*?]*[0-9][0-9*?]*$/.test(last)) throw new InvalidPattern('a name does not end in a number', FORMS)
   for (const label of labels) {
     if (isGlob(label) && !/^[a-z0-9_*?-]+$/.test(label))
       throw new InvalidPattern(
