@@ -49,7 +49,7 @@ function runUntilKilled(body: string): string {
   return child.stdout
 }
 
-function reopen(): { approvals: Approvals } & Disposable {
+function reopen(): { approvals: Approvals } & AsyncDisposable {
   const database = openDatabase({ file, migrations: APPROVAL_MIGRATIONS })
   const approvals = createApprovals({
     database,
@@ -58,7 +58,13 @@ function reopen(): { approvals: Approvals } & Disposable {
     settings: () => DEFAULT_APPROVAL_SETTINGS,
     onTrouble: (error) => expect.unreachable(error.message),
   })
-  return { approvals, [Symbol.dispose]: () => database.close() }
+  return {
+    approvals,
+    async [Symbol.asyncDispose]() {
+      await approvals[Symbol.asyncDispose]()
+      database.close()
+    },
+  }
 }
 
 test('HOLD-60 kill -9 between the answer and the waking of the waiter: the answer counts for the retry', async () => {
@@ -69,7 +75,7 @@ test('HOLD-60 kill -9 between the answer and the waking of the waiter: the answe
     writeSync(1, outcome.kind + '\\n')
     die() // in the same turn: nobody has woken yet`)
   expect(out).toBe('answered\n')
-  using after = reopen()
+  await using after = reopen()
   const retry = await after.approvals.ask(question('example.com:443'), patient())
   expect(retry).toMatchObject({ kind: 'allow', heldMs: 0, by: 'alice via socket' })
   expect(after.approvals.list({ status: 'answered' })).toMatchObject([
@@ -92,7 +98,7 @@ test('HOLD-61 kill -9 loses neither an open approval nor a grant, and a used onc
     approvals.answer(id('gone.example'), { verdict: 'allow', scope: 'always', by })
     approvals.revoke(approvals.grants().at(-1).id, by)
     die()`)
-  using after = reopen()
+  await using after = reopen()
   expect(after.approvals.list().map((each) => each.authority.host.text)).toEqual(['held.example'])
   expect(after.approvals.grants()).toMatchObject([
     { scope: 'session', authority: { host: { text: 'kept.example' } } },
@@ -102,7 +108,7 @@ test('HOLD-61 kill -9 loses neither an open approval nor a grant, and a used onc
   ).toBeUndefined()
 })
 
-test('HOLD-62 kill -9 at any moment of a busy time leaves a store that opens, with every answer that was given', () => {
+test('HOLD-62 kill -9 at any moment of a busy time leaves a store that opens, with every answer that was given', async () => {
   for (const moment of [0, 3, 11]) {
     const out = runUntilKilled(`
       for (let i = 0; ; i++) {
@@ -115,7 +121,7 @@ test('HOLD-62 kill -9 at any moment of a busy time leaves a store that opens, wi
       }`)
     const granted = [...out.matchAll(/^granted (\S+)$/gm)].map((match) => match[1])
     expect(granted.length).toBeGreaterThan(moment)
-    using after = reopen()
+    await using after = reopen()
     const kept = new Set(after.approvals.grants().map((grant) => grant.id))
     expect(granted.filter((id) => !kept.has(id!))).toEqual([])
   }
