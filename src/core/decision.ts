@@ -24,6 +24,14 @@ export const REASONS = {
     title: 'The target is malformed or ambiguous.',
     advice: 'Ask for a plain host name or a dotted-decimal address, with a port from 1 to 65535.',
   },
+  authority_mismatch: {
+    status: 421,
+    proxyStatus: 'http_request_denied',
+    xProxyError: 'blocked-by-policy',
+    phrase: 'Blocked by policy: authority_mismatch',
+    title: 'The request inside the tunnel is for another host than the tunnel.',
+    advice: 'Open a tunnel to the host that the request names, or send the request without one.',
+  },
   port_not_allowed: {
     status: 403,
     proxyStatus: 'http_request_denied',

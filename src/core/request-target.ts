@@ -34,3 +34,29 @@ export function parseRequestTarget(method: string, target: string): RequestTarge
   if (path === '') return { kind: 'http', authority, path: method === 'OPTIONS' ? '*' : '/' }
   return { kind: 'http', authority, path: path.startsWith('?') ? `/${path}` : path }
 }
+
+/**
+ * The target of a plain HTTP request inside a tunnel to `authority`: origin-form, or absolute-form for the very same
+ * authority. Returns undefined where the request names another one (RFC 9110 §15.5.20). Throws InvalidTarget.
+ */
+export function parseTargetInside(
+  authority: Authority,
+  method: string,
+  target: string,
+  host: string | undefined,
+): (RequestTarget & { kind: 'http' }) | undefined {
+  if (method === 'CONNECT') throw new InvalidTarget('a tunnel inside a tunnel is not permitted')
+  const named = host === undefined ? authority : parseAuthority(host, HTTP_PORT)
+  if (!sameAuthority(named, authority)) return undefined
+  if (target === '*' && method === 'OPTIONS') return { kind: 'http', authority, path: target }
+  if (!target.startsWith('/')) {
+    const absolute = parseRequestTarget(method, target)
+    return absolute.kind === 'http' && sameAuthority(absolute.authority, authority) ? absolute : undefined
+  }
+  if (/[#\\]/.test(target)) throw new InvalidTarget('a target may not contain a fragment or a backslash')
+  return { kind: 'http', authority, path: target }
+}
+
+function sameAuthority(a: Authority, b: Authority): boolean {
+  return a.port === b.port && a.host.text === b.host.text
+}

@@ -31,7 +31,7 @@ export function answerTrouble(
 
 /** Content that nobody will take must not be read as the next request. */
 function mustClose(session: ClientSession, head: RequestHead): boolean {
-  return !head.keepAlive || !(session.contentDone || head.method === 'CONNECT')
+  return !head.keepAlive || !session.contentDone || session.isLast
 }
 
 function finishWith(

@@ -1,10 +1,11 @@
-import { InvalidTarget } from '../core/authority.ts'
+import { type Authority, InvalidTarget } from '../core/authority.ts'
 import type { Client } from '../core/client.ts'
 import type { TraceContext } from '../core/event.ts'
 import { type Door, Exchange, type ExchangeRecorder } from '../core/exchange.ts'
 import { type Field, firstValue, listMembers } from '../core/fields.ts'
-import { parseRequestTarget, type RequestTarget } from '../core/request-target.ts'
+import { parseRequestTarget, parseTargetInside, type RequestTarget } from '../core/request-target.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
+import type { Refusal } from './respond.ts'
 
 /** What every exchange needs to be opened. */
 export interface ArrivalParts {
@@ -22,15 +23,24 @@ export function openExchange(door: Door, client: Client, head: RequestHead, part
   return exchange
 }
 
-/** The target, or in one sentence what is wrong with it. Writes what is known to the exchange. */
-export function readTarget(exchange: Exchange, head: RequestHead): RequestTarget | string {
+/** What a head asks for, or why that cannot be said. */
+export type ReadTarget = RequestTarget | (Refusal & { readonly kind: 'refused' })
+
+/** Reads the target of a request, outside of a tunnel or `inside` one, and writes what is known to the exchange. */
+export function readTarget(exchange: Exchange, head: RequestHead, inside: Authority | undefined): ReadTarget {
   try {
-    const target = parseRequestTarget(head.method, head.target)
+    if (inside !== undefined) exchange.authority = inside
+    const target =
+      inside === undefined
+        ? parseRequestTarget(head.method, head.target)
+        : parseTargetInside(inside, head.method, head.target, firstValue(head.fields, 'host'))
+    if (target === undefined) return { kind: 'refused', reason: 'authority_mismatch' }
     exchange.authority = target.authority
     if (target.kind === 'http') exchange.path = withoutQuery(target.path)
     return target
   } catch (error) {
-    if (error instanceof InvalidTarget) return error.problem
+    if (error instanceof InvalidTarget)
+      return { kind: 'refused', reason: 'invalid_target', detail: error.problem }
     throw error
   }
 }

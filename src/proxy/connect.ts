@@ -1,9 +1,10 @@
-import { authorityText } from '../core/authority.ts'
+import { type Authority, authorityText } from '../core/authority.ts'
 import type { Clock } from '../core/clock.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
 import type { Dialled, Dialer } from '../upstream/dialer.ts'
+import { originKey, type Origins } from '../upstream/origins.ts'
 import type { Admission } from './admission.ts'
 import { answerRefusal, answerTrouble } from './answer.ts'
 import { type ArrivalParts, openExchange, readTarget } from './arrival.ts'
@@ -17,6 +18,7 @@ export interface ConnectParts extends ArrivalParts {
   readonly admission: Admission
   readonly responder: Responder
   readonly dialer: Dialer
+  readonly origins: Origins
   readonly tunnels: Tunnels
   readonly clock: Clock
   readonly settings: () => ConnectSettings
@@ -33,6 +35,7 @@ export interface ConnectSettings {
   readonly earlyBytes: number
 }
 
+const HTTP_PORT = 80
 const TLS_PORT = 443
 /** RFC 9110 §9.3.6: no content, no Content-Length, no Transfer-Encoding. */
 const ESTABLISHED = 'HTTP/1.1 200 Connection established\r\n\r\n'
@@ -48,10 +51,10 @@ export async function serveConnect(
 ): Promise<void> {
   const exchange = openExchange('connect', session.client, head, parts)
   try {
-    const target = readTarget(exchange, head)
-    if (typeof target === 'string') {
-      const refusal = await parts.admission.refuse(exchange, { reason: 'invalid_target', detail: target })
-      return answerRefusal(session, head, exchange, parts.responder, refusal)
+    const target = readTarget(exchange, head, session.inside)
+    if (target.kind === 'refused') {
+      await parts.admission.refuse(exchange, target)
+      return answerRefusal(session, head, exchange, parts.responder, target)
     }
     const admitted = await parts.admission.admit(exchange, () => session.signal())
     if (admitted.kind === 'refused')
@@ -76,14 +79,27 @@ export async function serveConnect(
       return exchange.close('client_gone')
     }
     exchange.status = 200
-    const early = session.pass()
     session.connection.write(ESTABLISHED)
+    if (admitted.authority.port === HTTP_PORT && isChecked(admitted.authority, parts.settings())) {
+      // Many clients (Node's fetch among them) open a tunnel for http: URLs too. What comes is read as requests, which
+      // the forwarding door decides one by one; anything else is malformed there, and refused.
+      session.inside = admitted.authority
+      parts.origins.keep(originKey(session.client, admitted.authority), parts.origins.of(dialled))
+      exchange.close()
+      return session.finish()
+    }
+    const early = session.pass()
     await openTunnel(session, exchange, early, dialled, { ...admitted, client: session.client.id }, parts)
   } catch (error) {
     exchange.close('proxy_internal_error')
     session.abort()
     throw error
   }
+}
+
+/** Whether what a tunnel carries must be what its port is for, and for the host that was asked for. */
+function isChecked(authority: Authority, { requireTls, raw }: ConnectSettings): boolean {
+  return requireTls && !raw.has(authorityText(authority))
 }
 
 async function openTunnel(
@@ -97,11 +113,7 @@ async function openTunnel(
   const client = session.connection
   const settings = parts.settings()
   let first = early
-  if (
-    admitted.authority.port === TLS_PORT &&
-    settings.requireTls &&
-    !settings.raw.has(authorityText(admitted.authority))
-  ) {
+  if (admitted.authority.port === TLS_PORT && isChecked(admitted.authority, settings)) {
     const alarm = parts.clock.after(settings.helloTimeout, () => client.destroy())
     origin.receiver = { received: () => false, ended: () => {}, closed: () => client.destroy() }
     const opening = await readOpening(client, early, admitted.authority.host, settings.earlyBytes)

@@ -1,11 +1,10 @@
-import { authorityText } from '../core/authority.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import { type Field, field, firstValue } from '../core/fields.ts'
 import type { IpAddress } from '../core/ip-address.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
 import { responseHead } from '../http1/writer.ts'
-import type { Origin, Origins } from '../upstream/origins.ts'
+import { type Origin, originKey, type Origins } from '../upstream/origins.ts'
 import type { Pulse } from '../wire/pulse.ts'
 import type { Admission, Admitted } from './admission.ts'
 import { answerRefusal, answerTrouble } from './answer.ts'
@@ -29,7 +28,7 @@ export interface ForwardParts extends ArrivalParts {
 }
 
 /**
- * The walk of a request in absolute-form: target → exchange → admission → a connection to the origin → the request goes
+ * The walk of a plain HTTP request, in absolute-form or inside a tunnel to port 80: target → exchange → admission → a connection to the origin → the request goes
  * out, the response comes back, both streamed → the exchange ends.
  */
 export async function serveForward(
@@ -39,10 +38,10 @@ export async function serveForward(
 ): Promise<void> {
   const exchange = openExchange('http', session.client, head, parts)
   try {
-    const target = readTarget(exchange, head)
-    if (typeof target === 'string' || target.kind !== 'http') {
-      const detail = typeof target === 'string' ? { detail: target } : {}
-      const refusal = await parts.admission.refuse(exchange, { reason: 'invalid_target', ...detail })
+    const target = readTarget(exchange, head, session.inside)
+    if (target.kind !== 'http') {
+      const refusal = target.kind === 'refused' ? target : ({ reason: 'invalid_target' } as const)
+      await parts.admission.refuse(exchange, refusal)
       return answerRefusal(session, head, exchange, parts.responder, refusal)
     }
     if (hasLooped(head.fields, parts.name)) {
@@ -75,7 +74,7 @@ async function passOn(
   parts: ForwardParts,
 ): Promise<void> {
   const { authority, addresses } = admitted
-  const key = `${session.client.id} ${authorityText(authority)}`
+  const key = originKey(session.client, authority)
   const via = field('Via', `1.1 ${parts.name}`)
   let kept = parts.origins.take(key, addresses)
   for (;;) {

@@ -115,7 +115,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     if (draining) return
     draining = true
     server.close()
-    for (const session of sessions) if (session.isIdle) session.connection.destroy()
+    for (const session of sessions) session.retire()
   }
 
   function whenEmpty(): Promise<void> {

@@ -291,6 +291,8 @@ class Relay implements Receiver, ContentSink {
     this.#settled = true
     this.#stopBeat()
     this.#parts.session.whenGone(undefined)
+    // Content that comes between two attempts belongs to the next one.
+    this.#parts.session.release(this)
     this.#parts.origin.connection.receiver = DEAF
     this.#resolve(outcome)
   }

@@ -1,6 +1,7 @@
 // proxy: the front door of traffic. Here lives one client connection: it reads requests one after the other, hands each
 // to its door, and carries the content of the one being served. It decides nothing and knows no origin.
 
+import type { Authority } from '../core/authority.ts'
 import type { Client } from '../core/client.ts'
 import type { Field } from '../core/fields.ts'
 import type { MessageLimits } from '../http1/limits.ts'
@@ -36,11 +37,14 @@ export interface SessionHooks {
   over(session: ClientSession): void
 }
 
-type State = 'head' | 'serving' | 'passed' | 'closed'
+/** `answered`: the last answer is on its way; the next request waits until it is out. */
+type State = 'head' | 'serving' | 'answered' | 'passed' | 'closed'
 
 export class ClientSession implements Receiver {
   readonly connection: Connection
   readonly client: Client
+  /** Set once the client has opened a tunnel that carries plain HTTP: what it sends from then on is for this authority. */
+  inside: Authority | undefined
   readonly #limits: SessionLimits
   readonly #hooks: SessionHooks
   readonly #reader: RequestReader
@@ -52,6 +56,7 @@ export class ClientSession implements Receiver {
   #full = false
   #contentDone = true
   #served = false
+  #last = false
   #waitingSince: number
   #gone: AbortController | undefined
   #onGone: (() => void) | undefined
@@ -85,6 +90,17 @@ export class ClientSession implements Receiver {
     return this.#state === 'closed'
   }
 
+  /** Whether the connection ends after the request that is being served. */
+  get isLast(): boolean {
+    return this.#last
+  }
+
+  /** Serves no further request: an idle connection ends at once, another one after its answer. */
+  retire(): void {
+    this.#last = true
+    if (this.isIdle) this.connection.destroy()
+  }
+
   /** Aborted when the client goes away while it is being served. */
   signal(): AbortSignal {
     this.#gone ??= new AbortController()
@@ -101,12 +117,16 @@ export class ClientSession implements Receiver {
   received(bytes: Buffer): boolean {
     // While nobody takes the content, what comes is kept, so that a client that goes away is noticed; the bytes may
     // stand in a buffer that is read into again, hence the copy.
-    const waiting = this.#state === 'serving' && (this.#sink === undefined || this.#blocked)
+    const waiting =
+      this.#state === 'answered' ||
+      (this.#state === 'serving' && (this.#sink === undefined || this.#blocked))
     if (this.#state === 'head' && this.#reader.atMessageStart) this.#waitingSince = this.connection.activeAt
     this.#reader.push(waiting ? Buffer.from(bytes) : bytes)
     if (!waiting) this.#pump()
     if (this.#blocked) return false
-    if (this.#state === 'serving' && this.#reader.buffered >= this.#limits.earlyBytes) {
+    // A next request, or content that nobody takes yet, stands in the same buffer.
+    if (!waiting && this.#reader.buffered > 0) this.#reader.detach()
+    if (this.#state !== 'head' && this.#reader.buffered >= this.#limits.earlyBytes) {
       this.#full = true
       return false
     }
@@ -153,6 +173,13 @@ export class ClientSession implements Receiver {
     this.#readOn()
   }
 
+  /** Takes the content from `sink` again; what comes is kept for the next one. */
+  release(sink: ContentSink): void {
+    if (this.#sink !== sink) return
+    this.#sink = undefined
+    this.#blocked = false
+  }
+
   /** Goes on after `data` returned false. */
   unblock(): void {
     if (!this.#blocked) return
@@ -165,18 +192,31 @@ export class ClientSession implements Receiver {
     if (this.#blocked || this.#state === 'closed' || this.#state === 'passed') return
     if (this.#full && this.#reader.buffered >= this.#limits.earlyBytes) return
     this.#full = false
+    if (this.#reader.buffered > 0) this.#reader.detach()
     this.connection.resume()
   }
 
-  /** The request has been answered: on to the next one, which may have come already. */
+  /**
+   * The request has been answered: on to the next one, which may have come already, as soon as the answer is out. A
+   * client that asks and asks and reads no answer would otherwise have all of them kept for it.
+   */
   finish(): void {
     if (this.#state !== 'serving') return
-    this.#state = 'head'
+    if (this.#last) return this.finishAndClose()
+    this.#state = 'answered'
     this.#sink = undefined
     this.#blocked = false
     this.#gone = undefined
     this.#onGone = undefined
     this.#waitingSince = this.connection.activeAt
+    if (this.connection.isFlushed) this.#next()
+    else this.connection.whenFlushed(() => this.#next())
+  }
+
+  #next(): void {
+    if (this.#state !== 'answered') return
+    if (this.#last) return this.finishAndClose()
+    this.#state = 'head'
     if (this.#reader.buffered > 0) this.#pump()
     this.#readOn()
   }
@@ -212,11 +252,11 @@ export class ClientSession implements Receiver {
     return Buffer.from(this.#reader.takeRest()) // a copy: the tunnel reads into the same buffer again
   }
 
-  /** Called on every beat: closes what waits too long for a head. */
+  /** Called on every beat: closes what waits too long for a head, or for the client to take an answer. */
   beat(now: number): void {
-    if (this.#state !== 'head') return
+    if (this.#state !== 'head' && this.#state !== 'answered') return
     const waited = now - this.#waitingSince
-    const idle = this.#served && this.#reader.atMessageStart
+    const idle = this.#state === 'answered' || (this.#served && this.#reader.atMessageStart)
     const limit = idle ? this.#limits.idleTimeout : this.#limits.headerTimeout
     if (waited > limit) this.connection.destroy()
   }
@@ -259,7 +299,7 @@ export class ClientSession implements Receiver {
     this.#state = 'serving'
     this.#served = true
     this.#contentDone = false
-    if (head.framing.kind === 'none' && head.method !== 'CONNECT') {
+    if (head.framing.kind === 'none') {
       this.#reader.next() // the end event
       this.#contentDone = true
     }

@@ -1,9 +1,11 @@
+import { type Authority, authorityText } from '../core/authority.ts'
+import type { Client } from '../core/client.ts'
 import type { MessageLimits } from '../http1/limits.ts'
 import { ResponseReader } from '../http1/response-reader.ts'
 import type { IpAddress } from '../core/ip-address.ts'
 import type { Connection, Receiver } from '../wire/connection.ts'
 import type { Pulse } from '../wire/pulse.ts'
-import type { Dialer } from './dialer.ts'
+import type { Dialled, Dialer } from './dialer.ts'
 
 /** An HTTP/1.1 connection to an origin, with the reader of its responses. */
 export interface Origin {
@@ -20,6 +22,8 @@ export interface Origins extends Disposable {
   take(key: string, addresses: readonly IpAddress[]): Origin | undefined
   /** Opens a new one, as Dialer.dial. */
   open(addresses: readonly IpAddress[], port: number): { readonly result: Promise<Origin>; cancel(): void }
+  /** Makes one of a connection that was dialled already. */
+  of(dialled: Dialled): Origin
   /** Keeps one whose last response is whole and whose reader has nothing left; others must be destroyed, not kept. */
   keep(key: string, origin: Origin): void
   /** Closes every kept connection: after a change of policy none may be reused on the word of the old one. */
@@ -36,6 +40,11 @@ export interface OriginsOptions {
   readonly idleConnections: () => number
   /** Milliseconds that a connection is kept unused. */
   readonly idleTimeout: () => number
+}
+
+/** Connections are shared by the requests of one client to one authority, and by nobody else. */
+export function originKey(client: Client, authority: Authority): string {
+  return `${client.id} ${authorityText(authority)}`
 }
 
 interface Kept {
@@ -88,16 +97,14 @@ export function createOrigins(options: OriginsOptions): Origins {
     },
     open(addresses, port) {
       const dialling = dialer.dial(addresses, port)
-      return {
-        result: dialling.result.then(({ connection, address }) => ({
-          connection,
-          address,
-          reader: new ResponseReader(limits),
-          reused: false,
-        })),
-        cancel: () => dialling.cancel(),
-      }
+      return { result: dialling.result.then((dialled) => this.of(dialled)), cancel: () => dialling.cancel() }
     },
+    of: ({ connection, address }) => ({
+      connection,
+      address,
+      reader: new ResponseReader(limits),
+      reused: false,
+    }),
     keep(key, origin) {
       if (options.idleConnections() === 0 || origin.connection.isClosed) return origin.connection.destroy()
       const kept: Kept = { key, origin, since: pulse.now }
