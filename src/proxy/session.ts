@@ -118,8 +118,7 @@ export class ClientSession implements Receiver {
     // While nobody takes the content, what comes is kept, so that a client that goes away is noticed; the bytes may
     // stand in a buffer that is read into again, hence the copy.
     const waiting =
-      this.#state === 'answered' ||
-      (this.#state === 'serving' && (this.#sink === undefined || this.#blocked))
+      this.#state === 'answered' || (this.#state === 'serving' && (this.#sink === undefined || this.#blocked))
     if (this.#state === 'head' && this.#reader.atMessageStart) this.#waitingSince = this.connection.activeAt
     this.#reader.push(waiting ? Buffer.from(bytes) : bytes)
     if (!waiting) this.#pump()

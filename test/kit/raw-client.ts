@@ -18,6 +18,7 @@ export interface RawClient extends AsyncDisposable {
 export async function rawClient(port: number, host = '127.0.0.1'): Promise<RawClient> {
   const socket = connect({ port, host, allowHalfOpen: true })
   await once(socket, 'connect')
+  socket.setNoDelay(true)
   let pending = ''
   let finished = false
   let wasReset = false
