@@ -103,7 +103,20 @@ function parseFieldLine(text: string, at: number, end: number): Field {
   if (colon === -1 || colon >= end) throw new ProtocolError('bad_field', 'a field line has no colon')
   const name = text.slice(at, colon)
   const key = KNOWN_NAMES.get(name) ?? keyOf(name)
-  return { name, key, value: sliceTrimmed(text, colon + 1, end) }
+  const value = sliceTrimmed(text, colon + 1, end)
+  if (key === 'transfer-encoding' || key === 'content-length') refuseTabs(text.slice(colon + 1, end), key)
+  return { name, key, value }
+}
+
+/**
+ * HTAB around a value is permitted, but a tab behind `chunked` makes llhttp read to the end of the connection, and others skip
+ * only spaces before a length: for the two fields that decide where a message ends, no tab.
+ */
+function refuseTabs(raw: string, key: 'transfer-encoding' | 'content-length'): void {
+  if (!raw.includes('\t')) return
+  if (key === 'content-length')
+    throw new ProtocolError('bad_content_length', 'a tab stands in Content-Length')
+  throw new ProtocolError('bad_transfer_encoding', 'a tab stands in Transfer-Encoding')
 }
 
 /** Without SP and HTAB at either end (OWS). `trim()` would also take 0xa0, which is an ordinary byte of obs-text. */

@@ -168,18 +168,22 @@ export function chunkedContent(random: Random): string {
   return `${body}${hex(random, 0)}${extension(random)}\r\n${trailers}\r\n`
 }
 
+function edge(random: Random): string {
+  return random.chance(0.1) ? random.pick(WHITE_SPACE) : ''
+}
+
 /** Content and the line that frames it; the line stands anywhere among the others. */
 function framed(random: Random, lines: string[], noFraming: string): string {
   const kind = random.int(4)
   if (kind === 0) {
     lines.push(
-      `${randomCase(random, 'Transfer-Encoding')}: ${random.chance(0.1) ? 'Chunked' : 'chunked'}\r\n`,
+      `${randomCase(random, 'Transfer-Encoding')}: ${random.chance(0.1) ? 'Chunked' : 'chunked'}${edge(random)}\r\n`,
     )
     return chunkedContent(random)
   }
   if (kind <= 2) {
     const data = content(random)
-    lines.push(`${randomCase(random, 'Content-Length')}:${random.pick(WHITE_SPACE)}${data.length}\r\n`)
+    lines.push(`${randomCase(random, 'Content-Length')}: ${edge(random)}${data.length}${edge(random)}\r\n`)
     return data
   }
   return noFraming

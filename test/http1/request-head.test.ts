@@ -304,6 +304,10 @@ describe('what is refused', () => {
       `${POST}Transfer-Encoding: chunked\xa0\r\n\r\n0\r\n\r\n`,
       'bad_transfer_encoding',
     ],
+    ['a tab behind chunked', `${POST}Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n`, 'bad_transfer_encoding'],
+    ['a tab before chunked', `${POST}Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n`, 'bad_transfer_encoding'],
+    ['a tab behind a length', `${POST}Content-Length: 5\t\r\n\r\nhello`, 'bad_content_length'],
+    ['a tab before a length', `${POST}Content-Length:\t5\r\n\r\nhello`, 'bad_content_length'],
     [
       'chunked in 1.0',
       `POST / HTTP/1.0\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
