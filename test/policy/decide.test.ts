@@ -281,6 +281,7 @@ test('POL-71 an exception needs host, network and port together', () => {
       ['git.corp.example:80', 'not_allowed_local', ['10.1.2.7']],
       ['git.corp.example:443', 'not_allowed_local', ['10.1.3.7']],
       ['git.corp.example:443', 'not_allowed_local', ['10.1.2.7', '10.1.3.7']],
+      ['git.corp.example:443', 'not_allowed_local', ['10.1.3.7', '10.1.2.7']],
       ['git.corp.example:443', 'not_allowed_local', ['64:ff9b::10.1.2.7']],
       ['www.corp.example:443', 'not_allowed_local', ['10.1.2.7']],
       ['a.svc.example:443', 'allow', ['fd12:3456::1']],
