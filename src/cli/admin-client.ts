@@ -81,11 +81,11 @@ function clientOf(agent: Agent, base: string, headers: Record<string, string>, w
       })
       const answer: unknown = await response.body.json()
       if (response.statusCode < 400 || path.startsWith('/readyz')) return answer as T
-      throw refused(answer as AdminProblem)
+      throw refused(answer as AdminProblem, path)
     },
     async *events(path, signal) {
       const response = await send({ method: 'GET', path, signal, bodyTimeout: 60_000 })
-      if (response.statusCode >= 400) throw refused((await response.body.json()) as AdminProblem)
+      if (response.statusCode >= 400) throw refused((await response.body.json()) as AdminProblem, path)
       let text = ''
       for await (const bytes of response.body) {
         text += String(bytes)
@@ -124,17 +124,29 @@ function unreachableDaemon(where: string, error: unknown): CommandFailed {
   )
 }
 
-function refused(problem: AdminProblem): CommandFailed {
+function refused(problem: AdminProblem, path: string): CommandFailed {
   const problems = Array.isArray(problem['problems'])
     ? (problem['problems'] as Record<string, unknown>[])
     : []
-  const more = problems.map((each) => {
-    const place = each['file'] === undefined ? '' : `${String(each['file'])}:${String(each['line'])}: `
-    return `\n  ${place}${String(each['field'])}: ${String(each['problem'])} → ${String(each['remedy'])}`
-  })
-  const remedy = problem.remedy === undefined ? '' : ` → ${problem.remedy}`
-  return new CommandFailed(
-    EXIT.failure,
-    shown(`${problem.detail}${remedy}`) + more.map((each) => `\n${shown(each.slice(1))}`).join(''),
-  )
+  const remedy = remedyOf(problem, path)
+  const first = `${problem.detail}${remedy === undefined ? '' : ` → ${remedy}`}`
+  // One problem is what the first line says already; only those of a file have more to tell.
+  const more = problems.length > 1 || problems[0]?.['file'] !== undefined ? problems : []
+  return new CommandFailed(EXIT.failure, [first, ...more.map(problemText)].map(shown).join('\n  '))
+}
+
+/** The API says what to ask it; whoever is at the command line asks with a command. */
+function remedyOf(problem: AdminProblem, path: string): string | undefined {
+  if (problem['code'] === 'not_found')
+    return path.startsWith('/v1/grants')
+      ? '`sallyport approvals grants` lists them'
+      : '`sallyport approvals list --all` lists them'
+  const matches = Array.isArray(problem['matches']) ? (problem['matches'] as string[]) : []
+  if (matches.length > 0) return `${problem.remedy}: ${matches.join(', ')}`
+  return problem.remedy
+}
+
+function problemText(problem: Record<string, unknown>): string {
+  const place = problem['file'] === undefined ? '' : `${String(problem['file'])}:${String(problem['line'])}: `
+  return `${place}${String(problem['field'])}: ${String(problem['problem'])} → ${String(problem['remedy'])}`
 }

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
-import { type OtelSettings, readOtelSettings } from '../audit/otel-settings.ts'
+import { readOtelSettings } from '../audit/otel-settings.ts'
 import type { OtelProblem } from '../audit/otel-variables.ts'
 import { loadConfig } from '../config/load.ts'
 import { listenAddressText } from '../config/listen-address.ts'
@@ -9,14 +9,15 @@ import { formatProblem } from '../config/problems.ts'
 import type { Snapshot } from '../config/snapshot.ts'
 import { systemClock } from '../core/clock.ts'
 import { errnoOf } from '../core/errors.ts'
-import { type Daemon, startDaemon } from '../daemon.ts'
+import { startDaemon } from '../daemon.ts'
 import { StorageError } from '../storage/private-path.ts'
+import { banner } from './banner.ts'
 import { configPath } from './config-path.ts'
 import { CommandFailed, EXIT } from './exit-codes.ts'
 import { loadOrFail } from './load-or-fail.ts'
 import { createOperationsLog } from './operations-log.ts'
 import { packageVersion } from './package-version.ts'
-import { shown, styled, type Terminal } from './terminal.ts'
+import { shown, type Terminal } from './terminal.ts'
 
 export interface ServeOptions {
   readonly config?: string
@@ -70,15 +71,13 @@ export async function serve(options: ServeOptions, terminal: Terminal): Promise<
   }).catch((error: unknown) => {
     throw startFailure(error, initial.snapshot)
   })
-  terminal.out(banner(daemon, telemetry, file, terminal))
-
   process.on('SIGHUP', () => void daemon.reload())
   // A fault that nothing caught leaves the process in a state nobody knows: say so and end (a supervisor starts anew).
   process.on('uncaughtException', (error) => {
     log.error({ err: error }, 'a fault that nothing caught: the daemon ends')
     process.exit(EXIT.failure)
   })
-  return await new Promise<number>((resolve) => {
+  const ended = new Promise<number>((resolve) => {
     let signals = 0
     const stop = (signal: NodeJS.Signals) => {
       signals++
@@ -95,6 +94,9 @@ export async function serve(options: ServeOptions, terminal: Terminal): Promise<
     process.on('SIGTERM', stop)
     process.on('SIGINT', stop)
   })
+  // Last: whoever reads it may send a signal at once.
+  terminal.out(banner(daemon, telemetry, file, options, terminal))
+  return await ended
 }
 
 function readOverrides(set: readonly string[]): Record<string, string> {
@@ -152,54 +154,4 @@ function otelProblems(problems: readonly OtelProblem[]): string {
       `  ${name}${value === undefined ? '' : ` = "${shown(value)}"`}: ${problem} → ${remedy}`,
   )
   return `the environment has ${problems.length === 1 ? 'a problem' : 'problems'}:\n${lines.join('\n')}`
-}
-
-function exportText(telemetry: OtelSettings): string {
-  switch (telemetry.kind) {
-    case 'on':
-      return `exported to ${shown(telemetry.export.endpoint.href)} (OTLP, ${telemetry.export.protocol})`
-    case 'off':
-      return `not exported: ${telemetry.why} (set OTEL_EXPORTER_OTLP_ENDPOINT)`
-    case 'invalid':
-      return ''
-  }
-}
-
-const REST = {
-  hold: 'everything else waits until somebody approves it',
-  deny: 'everything else is denied',
-  allow: 'EVERYTHING ELSE IS ALLOWED',
-} as const
-
-function banner(
-  { address, snapshot: { settings, counts, version } }: Daemon,
-  telemetry: OtelSettings,
-  file: string | undefined,
-  terminal: Terminal,
-): string {
-  const url = `http://${listenAddressText(address)}`
-  const dim = (text: string) => styled(terminal, 'dim', text)
-  const bold = (text: string) => styled(terminal, 'bold', text)
-  const exports = [
-    `export HTTPS_PROXY=${url} HTTP_PROXY=${url} https_proxy=${url} http_proxy=${url}`,
-    'export NO_PROXY=localhost,127.0.0.1,::1 no_proxy=localhost,127.0.0.1,::1 NODE_USE_ENV_PROXY=1',
-  ]
-  return [
-    `${bold('sallyport')} ${packageVersion()}: the controlled way out`,
-    '',
-    `  proxy   ${bold(url)}`,
-    `  policy  ${counts.allowed} domains allowed, ${counts.denied} denied; ${REST[settings.policy.unfamiliar]}`,
-    dim(
-      `          ${file === undefined ? 'no configuration file, defaults only' : shown(file)}, version ${version}`,
-    ),
-    `  admin   ${shown(settings.admin.socket)}`,
-    dim('          in a second terminal: npx sallyport approvals watch'),
-    `  record  ${shown(settings.audit.dir)}`,
-    dim(`          ${exportText(telemetry)}`),
-    '',
-    'Point an agent here:',
-    ...exports.map((line) => `  ${line}`),
-    '',
-    '',
-  ].join('\n')
 }

@@ -19,7 +19,7 @@ export function processTerminal(): Terminal {
     err: (text) => void process.stderr.write(text),
     isTty,
     get columns() {
-      return process.stdout.columns ?? 100
+      return process.stdout.columns || 100 // a terminal of unknown size says 0
     },
     colour: isTty && env['NO_COLOR'] === undefined && env['TERM'] !== 'dumb',
     env,
