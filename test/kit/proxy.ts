@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readOtelSettings } from '../../src/audit/otel-settings.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { formatProblem } from '../../src/config/problems.ts'
 import { type Clock, systemClock } from '../../src/core/clock.ts'
@@ -33,6 +34,8 @@ export interface TestProxyOptions {
   /** Body of the configuration; `state_dir` and `proxy.listen` are set by the kit. TOML, top-level keys not allowed. */
   readonly config?: string
   readonly clock?: Clock
+  /** The `OTEL_*` variables. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /**
@@ -56,7 +59,10 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
   async function start(): Promise<Daemon> {
     const initial = await load()
     if (initial.kind === 'invalid') throw new Error(initial.problems.map(formatProblem).join('\n'))
+    const telemetry = readOtelSettings(options.env ?? {}, initial.snapshot.settings.telemetry)
+    if (telemetry.kind === 'invalid') throw new Error(JSON.stringify(telemetry.problems))
     const started = await startDaemon({
+      ...(telemetry.kind === 'on' ? { telemetry: telemetry.export } : {}),
       initial,
       load,
       version: '0.0.0',
