@@ -162,7 +162,10 @@ export class Connection {
 
   /** Ends our side after what was written; the peer may go on sending. */
   end(): void {
-    if (!this.#closed && !this.socket.destroyed) this.socket.end()
+    if (this.#closed || this.socket.destroyed) return
+    // Where the peer has ended too and has got everything, closing says the same as ending, with one system call less.
+    if (this.socket.readableEnded && this.isFlushed) this.socket.destroy()
+    else this.socket.end()
   }
 
   /**
