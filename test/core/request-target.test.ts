@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { authorityText, InvalidTarget } from '../../src/core/authority.ts'
-import { parseRequestTarget } from '../../src/core/request-target.ts'
+import { authorityText, InvalidTarget, parseAuthority } from '../../src/core/authority.ts'
+import { parseRequestTarget, parseTargetInside } from '../../src/core/request-target.ts'
 
 function outcome(method: string, target: string): string {
   try {
@@ -105,4 +105,42 @@ test('HOST-43 property: no door is laxer than the other about which host a text 
     }),
     { numRuns: 3000 },
   )
+})
+
+function inside(tunnel: string, method: string, target: string, host?: string): string {
+  try {
+    const read = parseTargetInside(parseAuthority(tunnel), method, target, host)
+    return read === undefined ? 'elsewhere' : `${authorityText(read.authority)} ${read.path}`
+  } catch (error) {
+    if (error instanceof InvalidTarget) return 'refused'
+    throw error
+  }
+}
+
+test('HOST-44 a request inside a tunnel is for the host of the tunnel, or for nobody', () => {
+  const rows = [
+    ['example.com:80', 'GET', '/a?b', 'example.com', 'example.com:80 /a?b'],
+    ['example.com:80', 'GET', '/a', 'EXAMPLE.com.:80', 'example.com:80 /a'],
+    ['example.com:80', 'GET', '/a', undefined, 'example.com:80 /a'],
+    ['example.com:80', 'GET', 'http://example.com/a', 'example.com', 'example.com:80 /a'],
+    ['example.com:80', 'OPTIONS', '*', 'example.com', 'example.com:80 *'],
+    ['example.com:8080', 'GET', '/', 'example.com:8080', 'example.com:8080 /'],
+    ['[::1]:80', 'GET', '/', '[::1]', '[::1]:80 /'],
+    ['example.com:80', 'GET', '/', 'denied.example', 'elsewhere'],
+    ['example.com:8080', 'GET', '/', 'example.com', 'elsewhere'],
+    ['example.com:80', 'GET', '/', 'example.com:8080', 'elsewhere'],
+    ['example.com:80', 'GET', 'http://denied.example/', 'example.com', 'elsewhere'],
+    ['example.com:80', 'GET', 'http://example.com:8080/', 'example.com', 'elsewhere'],
+    ['example.com:80', 'GET', '/', 'a@example.com', 'refused'],
+    ['example.com:80', 'GET', '/', '', 'refused'],
+    ['example.com:80', 'CONNECT', 'example.com:80', 'example.com', 'refused'],
+    ['example.com:80', 'GET', '*', 'example.com', 'refused'],
+    ['example.com:80', 'GET', 'https://example.com/', 'example.com', 'refused'],
+    ['example.com:80', 'GET', '/a#b', 'example.com', 'refused'],
+    ['example.com:80', 'GET', '/a\\b', 'example.com', 'refused'],
+  ] as const
+  for (const [tunnel, method, target, host, expected] of rows)
+    expect(inside(tunnel, method, target, host), `${method} ${target} with Host ${host} in ${tunnel}`).toBe(
+      expected,
+    )
 })

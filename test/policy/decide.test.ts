@@ -373,6 +373,8 @@ test('POL-75 the listeners of the proxy are out of reach through it, even where 
       ['127.0.0.1:9000', 'allow'],
     ]),
   ).toEqual([])
+  const mapped = policyOf({ ...lists, own: [{ address: '::ffff:127.0.0.1', port: 3128 }] })
+  expect(verdict(ask(mapped, '127.0.0.1:3128'))).toBe('not_allowed_local')
   for (const wildcard of ['0.0.0.0', '::']) {
     const everywhere = policyOf({ ...lists, own: [{ address: wildcard, port: 3128 }] })
     expect(
