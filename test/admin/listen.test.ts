@@ -4,15 +4,19 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { listenOnSocket } from '../../src/admin/unix-socket.ts'
 import { StorageError } from '../../src/storage/private-path.ts'
 import { type Office, openOffice } from './office.ts'
 import { watch } from './stream.ts'
@@ -43,6 +47,23 @@ test('ADM-50 the socket is for this user only, whatever the umask', async () => 
     expect(office.admin.addresses).toEqual([{ kind: 'socket', path: office.socket }])
   } finally {
     process.umask(mask)
+  }
+})
+
+test('ADM-62 the socket is for this user only from the first instant', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'admin-'))
+  const path = join(dir, 'a.sock')
+  const server = createHttpServer()
+  const first: string[] = []
+  server.once('listening', () => first.push(mode(path)))
+  const mask = process.umask(0)
+  try {
+    await listenOnSocket(server, path)
+    expect(first).toEqual(['600'])
+  } finally {
+    process.umask(mask)
+    server.close()
+    rmSync(dir, { recursive: true, force: true })
   }
 })
 

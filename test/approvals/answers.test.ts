@@ -96,6 +96,7 @@ test('HOLD-33 a wide answer settles every open question that it covers, and no o
     ['www.example.com:80', '192.0.2.1'],
     ['api.example.com:443', '192.0.2.2'],
     ['example.org:443', '192.0.2.1'],
+    ['notexample.com:443', '192.0.2.1'],
   ] as const)
     void desk.approvals
       .ask(question(target, address), patient())
@@ -115,7 +116,10 @@ test('HOLD-33 a wide answer settles every open question that it covers, and no o
     ['www.example.com:443 192.0.2.1', 'allow'],
     ['www.example.com:80 192.0.2.1', 'allow'],
   ])
-  expect(desk.approvals.list().map((each) => each.authority.host.text)).toEqual(['example.org'])
+  expect(desk.approvals.list().map((each) => each.authority.host.text)).toEqual([
+    'example.org',
+    'notexample.com',
+  ])
   const answered = desk.approvals.list({ status: 'answered' })
   expect(answered).toHaveLength(3)
   const others = answered.filter((each) => each.id !== first!.id)

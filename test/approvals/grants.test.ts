@@ -154,6 +154,17 @@ test('HOLD-46 a session survives a restart, but neither a long absence nor a dae
   expect(desk.approvals.findGrant(A, authority)).toBeUndefined()
 })
 
+test('HOLD-53 a session that ran out while no alarm rang does not come back with its client', async () => {
+  await using desk = await openDesk()
+  desk.approvals.touch(A)
+  await granted(desk, { scope: 'session' })
+  desk.approvals.released(A)
+  desk.skew = 30 * MINUTE // the machine slept: the wall clock went on, no timer did
+  desk.approvals.touch(A)
+  expect(desk.approvals.findGrant(A, authority)).toBeUndefined()
+  expect(desk.approvals.grants()).toEqual([])
+})
+
 test('HOLD-47 a session of one client is not that of another', async () => {
   await using desk = await openDesk()
   desk.approvals.touch(A)
