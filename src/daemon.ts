@@ -288,6 +288,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const opened = stack.move()
   let draining: Promise<void> | undefined
 
+  function close(): Promise<void> {
+    // Before their connections are closed in order: a tunnel that is cut must look cut.
+    tunnels.closeWhere(() => true, 'draining')
+    return opened.disposeAsync()
+  }
+
   return {
     address: front.address,
     get snapshot() {
@@ -306,7 +312,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       }).finally(() => opened.disposeAsync())
       return draining
     },
-    [Symbol.asyncDispose]: () => draining ?? opened.disposeAsync(),
+    [Symbol.asyncDispose]: () => draining ?? close(),
   }
 }
 

@@ -132,6 +132,8 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     async [Symbol.asyncDispose]() {
       drain()
       stopBeat()
+      // Whoever is being served must see that its answer was cut; the others have had theirs.
+      for (const session of sessions) session.connection.destroy(true)
       for (const connection of open) connection.destroy()
       await whenEmpty()
     },

@@ -13,8 +13,11 @@ export interface RunningTunnel {
   readonly addresses: readonly IpAddress[]
 }
 
-/** All running tunnels of a daemon: closed when idle too long, when a new policy denies them, and at the end. */
-export interface Tunnels extends Disposable {
+/**
+ * All running tunnels of a daemon: closed when idle too long, when a new policy denies them, and at the end. Disposing
+ * waits until the end of each has been told, so that a record can still be written of it.
+ */
+export interface Tunnels extends AsyncDisposable {
   add(running: RunningTunnel): void
   remove(running: RunningTunnel): void
   /** Closes those of which `denied` says so; returns how many. */
@@ -39,6 +42,10 @@ export function createTunnels(pulse: Pulse, idleTimeout: () => number): Tunnels 
     return closed
   }
 
+  function whenEmpty(): Promise<void> {
+    return running.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))
+  }
+
   const stopBeat = pulse.onBeat((now) => {
     const limit = idleTimeout()
     closeWhere(({ tunnel }) => now - tunnel.activeAt > limit, 'idle_timeout')
@@ -53,14 +60,14 @@ export function createTunnels(pulse: Pulse, idleTimeout: () => number): Tunnels 
       emptied = []
     },
     closeWhere,
-    whenEmpty: () =>
-      running.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve)),
+    whenEmpty,
     get size() {
       return running.size
     },
-    [Symbol.dispose]() {
+    async [Symbol.asyncDispose]() {
       stopBeat()
       closeWhere(() => true, 'draining')
+      await whenEmpty()
     },
   }
 }

@@ -7,6 +7,8 @@ export interface DnsServer extends AsyncDisposable {
   readonly address: string
   /** Every name that was asked for, in order, one entry a question. */
   readonly questions: string[]
+  /** Waits until somebody has asked for this name. */
+  asked(name: string): Promise<void>
   /** What a name resolves to from now on; several calls in a row can tell different stories. */
   set(name: string, ...addresses: string[]): void
   /** From now on questions for this name get no answer at all. */
@@ -21,10 +23,12 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
   const known = new Map<string, readonly string[]>(Object.entries(names))
   const silent = new Set<string>()
   const questions: string[] = []
+  const waiting = new Set<() => void>()
   const socket = createSocket('udp4')
   socket.on('message', (query, from) => {
     const { name, end, type } = readQuestion(query)
     questions.push(`${name} ${type === TYPE_AAAA ? 'AAAA' : 'A'}`)
+    for (const wake of waiting) wake()
     if (silent.has(name)) return
     const addresses = known.get(name) ?? known.get(`*.${name.slice(name.indexOf('.') + 1)}`)
     const records = (addresses ?? []).flatMap((text) => {
@@ -38,6 +42,16 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
   return {
     address: `127.0.0.1:${socket.address().port}`,
     questions,
+    asked: (name) =>
+      new Promise((resolve) => {
+        const look = () => {
+          if (!questions.some((each) => each.startsWith(`${name} `))) return
+          waiting.delete(look)
+          resolve()
+        }
+        waiting.add(look)
+        look()
+      }),
     set: (name, ...addresses) => void known.set(name, addresses),
     silence: (name) => void silent.add(name),
     async [Symbol.asyncDispose]() {

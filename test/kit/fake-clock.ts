@@ -5,6 +5,8 @@ export interface FakeClock extends Clock {
   advance(ms: number): void
   /** How many alarms are set. */
   readonly pending: number
+  /** How many of them fall due in exactly so many milliseconds from now. */
+  pendingAt(ms: number): number
 }
 
 /** Time that stands still until the test moves it. */
@@ -37,5 +39,6 @@ export function createFakeClock(start = Date.UTC(2026, 0, 1)): FakeClock {
     get pending() {
       return alarms.length
     },
+    pendingAt: (ms) => alarms.filter(({ at }) => at === elapsed + ms).length,
   }
 }

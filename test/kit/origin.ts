@@ -23,8 +23,11 @@ export function startHttpOrigin(serve: RequestListener, address?: OriginAddress)
 }
 
 /** An origin on loopback that speaks whatever the test says, byte by byte. */
-export function startRawOrigin(serve: (socket: Socket) => void): Promise<OriginServer> {
-  return started(createTcpServer({ allowHalfOpen: true }, serve))
+export function startRawOrigin(
+  serve: (socket: Socket) => void,
+  address?: OriginAddress,
+): Promise<OriginServer> {
+  return started(createTcpServer({ allowHalfOpen: true }, serve), address)
 }
 
 /** An origin that sends back what it gets, and ends when the client ends. */
