@@ -42,6 +42,11 @@ const originFields = [
 const target = 'http://www.example.com/assets/js/app.3f9a7c.js?v=20260101'
 
 const browserRequest = requestHead('GET', target, browserFields)
+// Two by turns, so that no field section is that of the request before, which would be recognised and not parsed.
+const otherFields = browserFields.map((each) =>
+  each.key === 'cookie' ? field('Cookie', `${each.value}1`) : each,
+)
+const otherRequest = requestHead('GET', target, otherFields)
 const connectRequest = requestHead('CONNECT', 'www.example.com:443', browserFields.slice(0, 3))
 const originResponse = Buffer.concat([responseHead(200, 'OK', originFields), Buffer.alloc(1024, 0x61)])
 const chunks = Buffer.concat([
@@ -59,8 +64,16 @@ function drain(reader: { next(): { kind: string } | undefined }): number {
 const requests = new RequestReader(DEFAULT_MESSAGE_LIMITS)
 const responses = new ResponseReader(DEFAULT_MESSAGE_LIMITS)
 
+let turn = false
 const cases: [string, () => number][] = [
-  [`parse a browser's GET, ${browserRequest.length} bytes, 11 fields`, () => read(browserRequest)],
+  [
+    `parse a browser's GET, ${browserRequest.length} bytes, 11 fields`,
+    () => {
+      turn = !turn
+      return read(turn ? browserRequest : otherRequest)
+    },
+  ],
+  [`parse it with the same fields as the request before`, () => read(browserRequest)],
   [`parse a CONNECT, ${connectRequest.length} bytes, 3 fields`, () => read(connectRequest)],
   [
     `parse a response, 10 fields and 1 KiB of content`,

@@ -35,8 +35,6 @@ export interface Feeding {
   readonly stopAtClose?: boolean
 }
 
-const POOL_BYTES = 1 << 16
-
 interface Pushed {
   push(bytes: Buffer): void
   takeRest(): Buffer
@@ -44,7 +42,7 @@ interface Pushed {
 
 /** Pushes piece by piece and calls `drain` after each, which returns false to stop. Returns what `takeRest` had then. */
 function feed(reader: Pushed, wire: Buffer, feeding: Feeding, drain: () => boolean): string | undefined {
-  const pool = feeding.scribble ? Buffer.alloc(Math.max(POOL_BYTES, wire.length)) : undefined
+  const pool = feeding.scribble ? Buffer.alloc(wire.length) : undefined
   const pieces = [...(feeding.pieces ?? [])]
   let at = 0
   while (at < wire.length) {

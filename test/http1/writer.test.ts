@@ -125,7 +125,7 @@ const written: fc.Arbitrary<Written> = fc
   })
 
 describe('what is written is what is read', () => {
-  const RUNS = 20
+  const RUNS = 12
   const PER_RUN = 40
 
   test('HTTP1-65 a request that the writer wrote is the same to our reader and to Node', async () => {
@@ -234,7 +234,7 @@ describe('what is written is what is read', () => {
         expect(readRequests(wire, { pieces, scribble: true })).toEqual(readRequests(wire))
         expect(readResponse(wire, { pieces, scribble: true })).toEqual(readResponse(wire))
       }),
-      { numRuns: 3000 },
+      { numRuns: 2000 },
     )
   })
 })
