@@ -2,13 +2,15 @@
 // here is read back to decide. Secrets, bodies and queries never come in: whoever hands an event in has left them out.
 
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
 import type { AuditEvent } from '../core/event.ts'
+import { ensurePrivateDirectory } from '../storage/private-path.ts'
 import { readCursor } from './cursor.ts'
 import { defectGaps } from './gap.ts'
-import { openPrivateDirectory, readSmallFile, replaceDurably, syncDirectory } from './private-files.ts'
+import { lockDirectory } from './lock.ts'
+import { readSmallFile, replaceDurably, syncDirectory } from './private-files.ts'
 import { type Defect, recoverSegment } from './recovery.ts'
 import { SegmentLog } from './segment-log.ts'
 import { SegmentWriter } from './segment-writer.ts'
@@ -66,7 +68,10 @@ export interface AuditLogOptions {
 
 /** Opens the log of a directory, or makes it, and repairs what a crash left. One process at a time may have it open. */
 export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> {
-  const dir = await openPrivateDirectory(options.dir)
+  const dir = resolve(options.dir)
+  ensurePrivateDirectory(dir)
+  using stack = new DisposableStack()
+  const lock = stack.use(lockDirectory(dir))
   const id = await logId(dir)
   const last = (await listSegments(dir)).at(-1)
   const recovered = last && (await recoverSegment(dir, last))
@@ -85,9 +90,10 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   const leave = !last || defects.some((each) => each.kind !== 'torn_line' && each.kind !== 'nul_tail')
   const writer = new SegmentWriter(dir, leave ? segmentName(sequence + 1) : last.name)
   await syncDirectory(dir)
-  const log = new SegmentLog(options, { dir, id, sequence, writer, defects })
+  const log = new SegmentLog(options, { dir, id, sequence, writer, lock, defects })
   for (const event of defectGaps(defects, (options.clock ?? systemClock).now())) log.append(event)
   await log.flush()
+  stack.move() // From here on the lock ends with the log.
   return log
 }
 

@@ -191,8 +191,8 @@ function readEndpoint(
   const scheme = hasScheme || protocol !== 'grpc' ? '' : insecure ? 'http://' : 'https://'
   const url = URL.parse(scheme + source.value)
   if (!url || !/^https?:$/.test(url.protocol)) {
-    // What cannot be read may hold a password anywhere.
-    const shown = source.value.includes('@') ? { name: source.name } : source
+    // What cannot be read may hold a password or a key anywhere.
+    const shown = /[@?]/.test(source.value) ? { name: source.name } : source
     variables.problem(
       shown,
       'it is not an http:// or https:// URL',

@@ -7,11 +7,17 @@ import {
 } from 'node:http2'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { errnoOf } from '../core/errors.ts'
 import { deadline } from './deadline.ts'
 import type { Exporter, ExportOutcome } from './exporter.ts'
 import type { OtlpConnection } from './otlp-http.ts'
-import { acceptedOutcome, ANSWER_LIMIT, plainText, readRpcStatus, type RpcStatus } from './otlp-response.ts'
+import {
+  acceptedOutcome,
+  ANSWER_LIMIT,
+  noAnswer,
+  plainText,
+  readRpcStatus,
+  type RpcStatus,
+} from './otlp-response.ts'
 
 const PATH = '/opentelemetry.proto.collector.logs.v1.LogsService/Export'
 const compress = promisify(gzip)
@@ -79,8 +85,7 @@ export function createGrpcExporter(connection: OtlpConnection): Exporter {
         // The connection may be half dead, which the next attempt would find out the same slow way.
         session?.destroy()
         if (limit.passed) return { kind: 'retry', error: new Error(`no answer within ${timeout} ms`) }
-        const reason = errnoOf(error) ?? String(error)
-        return { kind: 'retry', error: new Error(`no answer (${reason})`, { cause: error }) }
+        return noAnswer(error)
       }
     },
     async [Symbol.asyncDispose]() {

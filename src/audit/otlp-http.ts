@@ -2,11 +2,17 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { Agent, request } from 'undici'
 import type { Clock } from '../core/clock.ts'
-import { errnoOf } from '../core/errors.ts'
 import { deadline } from './deadline.ts'
 import type { Exporter, ExportOutcome } from './exporter.ts'
 import type { OtlpEncoder } from './otlp-encode.ts'
-import { acceptedOutcome, ANSWER_LIMIT, plainText, readRpcStatus, retryAfterMs } from './otlp-response.ts'
+import {
+  acceptedOutcome,
+  ANSWER_LIMIT,
+  noAnswer,
+  plainText,
+  readRpcStatus,
+  retryAfterMs,
+} from './otlp-response.ts'
 
 export interface OtlpConnection {
   readonly endpoint: URL
@@ -71,7 +77,7 @@ export function createHttpExporter(connection: OtlpConnection): Exporter {
         return await post(connection.encode(records), limit.signal)
       } catch (error) {
         if (limit.passed) return { kind: 'retry', error: new Error(`no answer within ${timeout} ms`) }
-        return { kind: 'retry', error: new Error(`no answer (${reasonOf(error)})`, { cause: error }) }
+        return noAnswer(error)
       }
     },
     [Symbol.asyncDispose]: () => agent.destroy(),
@@ -104,8 +110,4 @@ async function readAnswer(body: AsyncIterable<Buffer>): Promise<Buffer> {
     if (bytes > ANSWER_LIMIT) break
   }
   return Buffer.concat(pieces)
-}
-
-function reasonOf(error: unknown): string {
-  return errnoOf(error) ?? (error instanceof Error ? error.message : String(error))
 }

@@ -1,3 +1,4 @@
+import { errnoOf } from '../core/errors.ts'
 import type { ExportOutcome } from './exporter.ts'
 
 /** Bytes of an answer that are read; what a collector says is short. */
@@ -53,6 +54,14 @@ function retryDelay(any: Uint8Array): number | undefined {
     return Math.max(0, Math.ceil(ms))
   }
   return undefined
+}
+
+/** The exchange with the collector broke off; says what is at the bottom of it (a TLS error beneath a closed stream). */
+export function noAnswer(cause: unknown): ExportOutcome {
+  let reason = ''
+  for (let error = cause; error instanceof Error; error = error.cause)
+    reason = errnoOf(error) ?? error.message
+  return { kind: 'retry', error: new Error(`no answer (${reason || String(cause)})`, { cause }) }
 }
 
 /** Retry-After (RFC 9110 §10.2.3), in milliseconds from now. */

@@ -21,6 +21,8 @@ export interface OpenedLog {
   /** Of the last record that is there. */
   readonly sequence: number
   readonly writer: SegmentWriter
+  /** Ends when the log is closed. */
+  readonly lock: Disposable
   readonly defects: readonly Defect[]
 }
 
@@ -34,6 +36,7 @@ export class SegmentLog implements AuditLog {
   readonly id: string
   readonly #instance: string
   readonly #writer: SegmentWriter
+  readonly #lock: Disposable
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES)
   readonly #listeners = new Set<() => void>()
   #sequence: number
@@ -61,6 +64,7 @@ export class SegmentLog implements AuditLog {
     this.#instance = escapeLines(JSON.stringify(options.instance))
     this.#sequence = opened.sequence
     this.#writer = opened.writer
+    this.#lock = opened.lock
   }
 
   get sequence(): number {
@@ -105,6 +109,7 @@ export class SegmentLog implements AuditLog {
   }
 
   async #close(): Promise<void> {
+    using _lock = this.#lock
     await this.#retention // It may have something to tell.
     this.#write()
     this.#closed = true

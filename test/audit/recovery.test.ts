@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -148,14 +149,18 @@ test('AUD-26 what is not a private directory of plain files is refused with the 
   mkdirSync(real)
   const link = join(folder.root, 'link')
   symlinkSync(real, link)
-  await expect(openLog(link)).rejects.toThrow(`${link} is a symbolic link: name the directory itself`)
+  await expect(openLog(link)).rejects.toThrow(
+    `${link}: it is a symbolic link; name the directory that it points to`,
+  )
   chmodSync(real, 0o777)
-  await expect(openLog(real)).rejects.toThrow(`may be written by others (mode 0777): chmod go-w ${real}`)
+  await expect(openLog(real)).rejects.toThrow(
+    `${real}: other users may write it (mode 0777); take that away (chmod go-w ${real})`,
+  )
   expect(readdirSync(real)).toEqual([])
   chmodSync(real, 0o700)
   const other = join(folder.root, 'other')
   writeFileSync(other, '')
-  await expect(openLog(other)).rejects.toThrow(/EEXIST|not a directory/)
+  await expect(openLog(other)).rejects.toThrow('it is not a directory; move it away')
   symlinkSync(other, join(real, FIRST))
   await expect(openLog(real)).rejects.toThrow('ELOOP')
   expect(readFileSync(other, 'utf8')).toBe('')
@@ -166,11 +171,11 @@ test('AUD-27 a segment that others may write to, or that is no file, is refused'
   const path = await threeRecords(folder.dir)
   chmodSync(path, 0o666)
   await expect(openLog(folder.dir)).rejects.toThrow(
-    `${path} may be written by others (mode 0666): chmod go-w ${path}`,
+    `${path}: other users may write it (mode 0666); take that away (chmod go-w ${path})`,
   )
   chmodSync(path, 0o600)
   mkdirSync(join(folder.dir, 'audit-00000000000000000009.ndjson'))
-  await expect(openLog(folder.dir)).rejects.toThrow(/is not a regular file|EISDIR/)
+  await expect(openLog(folder.dir)).rejects.toThrow('it is not a regular file; move it away')
 })
 
 test.skipIf(process.platform === 'win32')(
@@ -237,3 +242,22 @@ test(
     expect(acknowledged.length).toBeGreaterThan(3000)
   },
 )
+
+test('AUD-30 a directory is open once: a second process, or a second log in this one, is refused until the first ends', async () => {
+  using folder = makeFolder()
+  const log = await openLog(folder.dir)
+  await appended(log, someEvent({ n: 1 }))
+  await expect(openLog(folder.dir)).rejects.toThrow(
+    `${folder.dir}: another process writes its audit log there; stop that process`,
+  )
+  const child = spawn(process.execPath, [CHILD, folder.dir, '10'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const said: string[] = []
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line))
+  const [code] = (await once(child, 'close')) as [number]
+  expect(code).toBe(1)
+  expect(said.join('\n')).toContain('another process writes its audit log there')
+  await log[Symbol.asyncDispose]()
+  await using next = await openLog(folder.dir)
+  expect(next.sequence).toBe(1)
+  expect(statSync(join(folder.dir, 'lock')).mode & 0o777).toBe(0o600)
+})
