@@ -66,7 +66,6 @@ export interface Approvals extends AsyncDisposable {
   answer(idOrPrefix: string, answer: ApprovalAnswer): AnswerOutcome
   /** Those in force, oldest first. */
   grants(): Grant[]
-  findGrantById(idOrPrefix: string): Lookup<Grant>
   revoke(idOrPrefix: string, by: Actor): RevokeOutcome
   /** The client has a connection open now. Cheap: may be called for each connection. */
   touch(client: ClientId): void
@@ -188,8 +187,6 @@ export function createApprovals(parts: ApprovalsParts): Approvals {
     },
     answer,
     grants: () => remembered.list(),
-    findGrantById: (text) =>
-      lookUp(text, (prefix) => remembered.list().filter((g) => g.id.startsWith(prefix))),
     revoke(idOrPrefix, by) {
       const looked = lookUp(idOrPrefix, (prefix) => remembered.list().filter((g) => g.id.startsWith(prefix)))
       if (looked.kind !== 'found') return looked

@@ -77,7 +77,9 @@ test('STORE-03 a symbolic link in the place of the file, of its log, or of the d
   )
   rmSync(`${file}-wal`)
   symlinkSync(join(dir, 'not', 'there'), `${file}-journal`)
-  expect(refusal(() => openDatabase({ file, migrations: FIRST })).message).toMatch(/-journal: it is a symbolic link/)
+  expect(refusal(() => openDatabase({ file, migrations: FIRST })).message).toMatch(
+    /-journal: it is a symbolic link/,
+  )
   symlinkSync(join(dir, 'state'), join(dir, 'link'))
   const linked = join(dir, 'link', 'state.db')
   expect(refusal(() => openDatabase({ file: linked, migrations: FIRST })).message).toMatch(
