@@ -38,6 +38,11 @@ export class ReceiveBuffer {
     return this.#heldLength + this.unseen
   }
 
+  /** The beginning of a line or head that `takeThrough` found no end of; a view, not to be kept. */
+  get held(): Buffer {
+    return this.#held.subarray(0, this.#heldLength)
+  }
+
   /** Bytes that nothing was searched in yet. */
   get unseen(): number {
     return this.#chunk.length - this.#at + this.#queuedBytes

@@ -40,6 +40,7 @@ interface ParsedHead {
 
 const HTTP_1_1 = 'HTTP/1.1'
 const HEAD_END = Buffer.from('\r\n\r\n')
+const CR = 0x0d
 const TARGET = /^[\x21-\x7e]+$/
 // RFC 9112 §3.2: a Host that is no `uri-host [":" port]` makes the request a bad one; reg-name and IP-literal of RFC 3986.
 const HOST = /^[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]*$/
@@ -58,6 +59,8 @@ export class RequestReader {
   #state: 'head' | 'body' | 'released' = 'head'
   #lastSection: FieldSection | undefined
   #ended = false
+  /** The first line of the head that is being received was looked at. */
+  #lineSeen = false
   #failure: ProtocolError | undefined
 
   constructor(limits: MessageLimits) {
@@ -125,12 +128,34 @@ export class RequestReader {
 
   #head(): RequestEvent | undefined {
     const text = this.#input.takeThrough(HEAD_END, this.#limits.headBytes, headTooLarge)
-    if (text === undefined) return undefined
+    if (text === undefined) {
+      this.#refuseForeign()
+      return undefined
+    }
+    this.#lineSeen = false
     const { head, section } = parseRequestHead(text, this.#limits, this.#lastSection)
     this.#lastSection = section
     this.#body.begin(head.framing)
     this.#state = 'body'
     return { kind: 'head', head }
+  }
+
+  /**
+   * What cannot become a request is refused at once: a peer that speaks TLS or SSH here waits for an answer, so it would
+   * never send the end of a head.
+   */
+  #refuseForeign(): void {
+    if (this.#lineSeen) return
+    const held = this.#input.held
+    const start = held[0] === CR ? 2 : 0
+    if (held.length <= start) return
+    const lineEnd = held.indexOf('\r\n', start)
+    if (lineEnd === -1) {
+      if (!TOKEN.test(String.fromCharCode(held[start]!))) throw badRequestLine()
+      return
+    }
+    this.#lineSeen = true
+    if (!/ HTTP\/[0-9]\.[0-9]$/.test(held.toString('latin1', start, lineEnd))) throw badRequestLine()
   }
 
   #content(): RequestEvent | undefined {
