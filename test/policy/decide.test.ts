@@ -180,6 +180,7 @@ const LOCAL_NAMES = [
   'metadata.google.internal',
   'Metadata.Google.Internal.',
   'metadata.goog',
+  'metadata.tencentyun.com',
   'instance-data',
   'instance-data.ec2.internal',
   'instance-data.eu-west-1.compute.internal',
@@ -530,4 +531,43 @@ test('POL-80 evaluate tells the steps in their order up to the one that decided,
     'unfamiliar hold hold',
   ])
   expect(steps('unknown.example', undefined, grant('deny')).at(-1)).toBe('grant deny example.net by somebody')
+})
+
+test('POL-81 of several entries that match, the one that names the port is named, then the most specific', () => {
+  const policy = policyOf({
+    allowed: [
+      '*',
+      '**.example',
+      '*.a.example',
+      'b*.a.example',
+      '**.b.a.example',
+      'bb.b.a.example',
+      '*.example:443',
+      '9.0.0.0/8',
+      '9.9.0.0/16',
+      '9.9.9.9',
+      '9.9.9.0/24',
+      '9.1.0.0/16:443',
+      '9.1.1.1',
+    ],
+    denied: ['c?.d.example', '*.d.example'],
+  })
+  const named = (target: string) => ask(policy, target).rule?.text
+  expect(named('x.test:80')).toBe('*')
+  expect(named('x.example:80')).toBe('**.example')
+  expect(named('x.example:443')).toBe('*.example:443')
+  expect(named('x.a.example:80')).toBe('*.a.example')
+  expect(named('b.a.example:80')).toBe('**.b.a.example')
+  expect(named('bb.b.a.example:80')).toBe('bb.b.a.example')
+  expect(named('9.8.8.8:80')).toBe('9.0.0.0/8')
+  expect(named('9.9.8.8:80')).toBe('9.9.0.0/16')
+  expect(named('9.9.9.8:80')).toBe('9.9.9.0/24')
+  expect(named('9.9.9.9:80')).toBe('9.9.9.9')
+  expect(named('9.1.1.1:80')).toBe('9.1.1.1')
+  expect(named('9.1.1.1:443')).toBe('9.1.0.0/16:443')
+  expect(named('cc.d.example:80')).toBe('*.d.example')
+  const globs = policyOf({ allowed: ['*', 'a*.x*.example', '*.x*.example', 'a*.xx.example'] })
+  expect(ask(globs, 'ab.xx.example').rule?.text).toBe('a*.xx.example')
+  expect(ask(globs, 'ab.xy.example').rule?.text).toBe('a*.x*.example')
+  expect(ask(globs, 'b.xy.example').rule?.text).toBe('*.x*.example')
 })
