@@ -21,6 +21,7 @@ describe('a peer that does not speak HTTP', () => {
     ['a TLS record', Buffer.from([22, 3, 1])],
     ['a SOCKS greeting', Buffer.from([5, 1, 0])],
     ['a first line without a version', Buffer.from('GET /\r\n')],
+    ['two empty lines', Buffer.from('\r\n\r')],
     ['an empty line and then no token', Buffer.from('\r\n\u0000')],
   ])('HTTP1-200 is refused before the end of a head: %s', (_, bytes) => {
     expect(feed(bytes)?.code).toBe('bad_request_line')

@@ -162,10 +162,10 @@ describe('buffers', () => {
     const reader = new RequestReader(DEFAULT_MESSAGE_LIMITS)
     reader.push(bytesOf(CONNECT))
     for (const kind of ['head', 'end', undefined]) expect(reader.next()?.kind).toBe(kind)
-    reader.push(bytesOf('\x16\x03'))
+    reader.push(bytesOf('PR'))
     expect(reader.next()).toBeUndefined() // taken for the beginning of a next request, and held
-    reader.push(bytesOf('\x01'))
-    expect(reader.takeRest()).toEqual(bytesOf('\x16\x03\x01'))
+    reader.push(bytesOf('I'))
+    expect(reader.takeRest()).toEqual(bytesOf('PRI'))
     expect(() => reader.push(bytesOf('x'))).toThrow('takeRest')
     expect(reader.buffered).toBe(0)
   })
@@ -178,7 +178,6 @@ describe('the end of the connection', () => {
     ['a stray empty line', `${GET}\r\n`, false],
     ['half a stray empty line', `${GET}\r`, false],
     ['a whole CONNECT', CONNECT, false],
-    ['two empty lines and a half', `${GET}\r\n\r`, true],
     ['one byte of a request', 'G', true],
     ['half a head', GET.slice(0, -2), true],
     ['a head that promises content', LENGTH.slice(0, LENGTH.indexOf('hello')), true],

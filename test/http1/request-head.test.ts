@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { RequestHead } from '../../src/http1/request-reader.ts'
+import { DEFAULT_MESSAGE_LIMITS } from '../../src/http1/limits.ts'
+import { type RequestHead, RequestReader } from '../../src/http1/request-reader.ts'
 import { fieldLines, type Outcome, readRequests } from './transcript.ts'
 
 const HOST = 'Host: a.example\r\n'
@@ -330,6 +331,20 @@ describe('what is refused', () => {
     expect(transcript.messages).toEqual([])
   })
 
+  const statuses: [name: string, wire: string, status: number][] = [
+    ['what is malformed', `GET / HTTP/1.1\r\nX : y\r\n\r\n`, 400],
+    ['a target that is too long', `GET /${'x'.repeat(9000)} HTTP/1.1\r\n${HOST}\r\n`, 414],
+    ['a head that is too large', `${GET}${HOST}X: ${'y'.repeat(17_000)}\r\n\r\n`, 431],
+    ['too many fields', `${GET}${HOST}${'X: y\r\n'.repeat(100)}\r\n`, 431],
+    ['a coding that nobody here knows', `${POST}Transfer-Encoding: gzip\r\n\r\n`, 501],
+    ['a version that nobody here speaks', `GET / HTTP/2.0\r\n${HOST}\r\n`, 505],
+  ]
+  test.for(statuses)('HTTP1-17/%s has its own status (RFC 9110 section 15)', ([, wire, status]) => {
+    const reader = new RequestReader(DEFAULT_MESSAGE_LIMITS)
+    reader.push(Buffer.from(wire))
+    expect(() => reader.next()).toThrow(expect.objectContaining({ status }))
+  })
+
   test('HTTP1-05 a second request with the same fields is judged as strictly as the first', () => {
     const fields = `${HOST}Connection: keep-alive\r\n\r\n`
     const first = `${GET}${fields}`
@@ -354,9 +369,7 @@ describe('what is refused', () => {
     )
   })
 
-  test('HTTP1-07 an error repeats nothing of what the peer sent, and comes again at every call', async () => {
-    const { RequestReader } = await import('../../src/http1/request-reader.ts')
-    const { DEFAULT_MESSAGE_LIMITS } = await import('../../src/http1/limits.ts')
+  test('HTTP1-07 an error repeats nothing of what the peer sent, and comes again at every call', () => {
     const reader = new RequestReader(DEFAULT_MESSAGE_LIMITS)
     reader.push(Buffer.from(`${GET}${HOST}Authorization : hunter2\r\n\r\n`))
     expect(() => reader.next()).toThrow(expect.objectContaining({ code: 'bad_field', status: 400 }))
