@@ -54,8 +54,14 @@ export interface AdmissionParts {
   readonly onFault: (error: unknown, exchange: Exchange) => void
 }
 
+/** What was admitted, with the addresses that were vetted for it. */
+export interface Destination {
+  readonly authority: Authority
+  readonly addresses: readonly IpAddress[]
+}
+
 export type Admitted =
-  | { readonly kind: 'go'; readonly authority: Authority; readonly addresses: readonly IpAddress[] }
+  | ({ readonly kind: 'go' } & Destination)
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   | { readonly kind: 'trouble'; readonly error: ProxyError }
   /** The client went away while it waited: there is nobody to answer. */
@@ -67,6 +73,11 @@ export interface Admission {
    * judges every address, and records the decision before it returns `go`. Whatever throws on the way is a refusal.
    */
   admit(exchange: Exchange, signal: () => AbortSignal): Promise<Admitted>
+  /**
+   * Whether a tunnel may still begin that was admitted a while ago: a policy that became stricter while it was being
+   * opened closed those that ran already, and not this one.
+   */
+  mayStillBegin(exchange: Exchange, admitted: Destination): boolean
   /** Records and refuses what never became a question: a malformed request, a bad target, a loop. */
   refuse(exchange: Exchange, refusal: Refusal): Promise<Refusal>
 }
@@ -186,6 +197,13 @@ export function createAdmission(parts: AdmissionParts): Admission {
         await record(exchange, stateDenial('internal_error'))
         return { kind: 'refused', refusal: { reason: 'internal_error' } }
       }),
+    mayStillBegin(exchange, { authority, addresses }) {
+      const { policy, version } = parts.snapshot()
+      if (version === exchange.policyVersion) return true
+      return (
+        decide(policy, { authority, client: exchange.client.id, addresses }, parts.findGrant).kind !== 'deny'
+      )
+    },
     async refuse(exchange, refusal) {
       await record(exchange, { kind: 'deny', reason: refusal.reason, source: 'target' })
       return refusal

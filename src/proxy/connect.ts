@@ -1,6 +1,6 @@
 import { type Authority, authorityText } from '../core/authority.ts'
 import type { Clock } from '../core/clock.ts'
-import { ProxyError } from '../core/errors.ts'
+import { ProxyError, type Trouble } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
 import type { Dialled, Dialer } from '../upstream/dialer.ts'
@@ -114,8 +114,17 @@ async function openTunnel(
   const settings = parts.settings()
   let first = early
   if (admitted.authority.port === TLS_PORT && isChecked(admitted.authority, settings)) {
-    const alarm = parts.clock.after(settings.helloTimeout, () => client.destroy())
-    origin.receiver = { received: () => false, ended: () => {}, closed: () => client.destroy() }
+    let trouble: Trouble = 'client_gone'
+    const giveUp = (why: Trouble) => {
+      trouble = why
+      client.destroy()
+    }
+    const alarm = parts.clock.after(settings.helloTimeout, () => giveUp('idle_timeout'))
+    origin.receiver = {
+      received: () => false,
+      ended: () => {},
+      closed: () => giveUp('connection_terminated'),
+    }
     const opening = await readOpening(client, early, admitted.authority.host, settings.earlyBytes)
     alarm.cancel()
     if (opening.kind !== 'agrees') {
@@ -126,7 +135,7 @@ async function openTunnel(
         if (opening.trouble === 'tls_server_name_mismatch') client.write(UNRECOGNIZED_NAME_ALERT)
       }
       client.endAndDrain()
-      return exchange.close(opening.kind === 'refused' ? opening.trouble : 'client_gone')
+      return exchange.close(opening.kind === 'refused' ? opening.trouble : trouble)
     }
     exchange.serverName = opening.serverName
     first = opening.bytes
@@ -135,6 +144,11 @@ async function openTunnel(
     client.destroy()
     origin.destroy()
     return exchange.close(client.isClosed ? 'client_gone' : 'connection_terminated')
+  }
+  if (!parts.admission.mayStillBegin(exchange, admitted)) {
+    client.destroy(true)
+    origin.destroy(true)
+    return exchange.close('policy_changed')
   }
   if (first.length > 0) {
     exchange.bytesSent += first.length

@@ -107,8 +107,15 @@ async function passOn(
       case 'upgraded': {
         exchange.status = 101
         const early = session.pass()
-        if (early.length > 0) origin.connection.write(early)
-        if (outcome.rest.length > 0) session.connection.write(outcome.rest)
+        if (!parts.admission.mayStillBegin(exchange, admitted)) {
+          session.connection.destroy(true)
+          origin.connection.destroy(true)
+          return exchange.close('policy_changed')
+        }
+        exchange.bytesSent += early.length
+        exchange.bytesReceived += outcome.rest.length
+        origin.connection.write(early)
+        session.connection.write(outcome.rest)
         const running: RunningTunnel = {
           client: session.client.id,
           authority,

@@ -1,6 +1,6 @@
-import type { Host } from '../core/hostname.ts'
-import { InvalidHost, parseHost } from '../core/hostname.ts'
+import { unreachable } from '../core/decision.ts'
 import type { Trouble } from '../core/errors.ts'
+import { type Host, InvalidHost, parseHost } from '../core/hostname.ts'
 import { type Opening, readClientHello } from '../tls/client-hello.ts'
 import type { Connection } from '../wire/connection.ts'
 
@@ -26,32 +26,40 @@ export function readOpening(
   limit: number,
 ): Promise<OpeningVerdict> {
   return new Promise((resolve) => {
-    let bytes = early
-    function judge(): boolean {
-      const verdict = verdictOn(readClientHello(bytes), bytes, target, limit)
-      if (verdict === undefined) return true
-      resolve(verdict)
+    let pieces = [early]
+    let length = early.length
+    let needed = 1
+    /** True while more bytes are needed. */
+    function undecided(): boolean {
+      // A client that sends byte by byte must not have all of it looked at each time.
+      if (length < needed && length <= limit) return true
+      const bytes = Buffer.concat(pieces, length)
+      pieces = [bytes]
+      const opening = readClientHello(bytes)
+      if (opening.kind === 'incomplete' && length <= limit) {
+        needed = opening.needed
+        return true
+      }
+      resolve(verdictOn(opening, bytes, target))
       return false
     }
     client.receiver = {
       received(more) {
-        // Copied: the read buffer is used again while we wait for the rest. A hello is small, so is the copying.
-        bytes = Buffer.concat([bytes, more])
-        return judge()
+        // Copied: the read buffer is used again while we wait for the rest.
+        pieces.push(Buffer.from(more))
+        length += more.length
+        return undecided()
       },
       ended: () => resolve({ kind: 'gone' }),
       closed: () => resolve({ kind: 'gone' }),
     }
-    if (bytes.length === 0 || judge()) client.resume()
+    if (undecided()) client.resume()
   })
 }
 
-function verdictOn(opening: Opening, bytes: Buffer, target: Host, limit: number): OpeningVerdict | undefined {
+function verdictOn(opening: Opening, bytes: Buffer, target: Host): OpeningVerdict {
   switch (opening.kind) {
     case 'incomplete':
-      return bytes.length > limit
-        ? { kind: 'refused', trouble: 'tls_required', serverName: undefined }
-        : undefined
     case 'not_tls':
       return { kind: 'refused', trouble: 'tls_required', serverName: undefined }
     case 'hello': {
@@ -59,12 +67,16 @@ function verdictOn(opening: Opening, bytes: Buffer, target: Host, limit: number)
       if (agrees(serverName, target)) return { kind: 'agrees', bytes, serverName }
       return { kind: 'refused', trouble: 'tls_server_name_mismatch', serverName }
     }
+    default:
+      return unreachable(opening)
   }
 }
 
 /** A name must be named; an address may not be (RFC 6066 §3), though some clients put it there. */
 function agrees(serverName: string | undefined, target: Host): boolean {
   if (serverName === undefined) return target.kind === 'address'
+  // RFC 6066 §3: ASCII. Other bytes might mean to a server what they do not mean to us.
+  if (!/^[!-~]+$/.test(serverName)) return false
   try {
     return parseHost(serverName).text === target.text
   } catch (error) {

@@ -2,7 +2,8 @@
 
 /** What the first bytes of a tunnel are, as far as they have come. */
 export type Opening =
-  | { readonly kind: 'incomplete' }
+  /** `needed`: so many bytes must be there before it is worth asking again. */
+  | { readonly kind: 'incomplete'; readonly needed: number }
   /** Not TLS, or not a ClientHello that RFC 8446 §4.1.2 would accept. */
   | { readonly kind: 'not_tls'; readonly problem: string }
   | {
@@ -23,15 +24,16 @@ const EXTENSION_ENCRYPTED_CLIENT_HELLO = 0xfe0d
 const RECORD_LIMIT = 16_384
 /** Post-quantum key shares make ClientHellos of 2 KB; nothing honest comes near this. */
 const HELLO_LIMIT = 65_536
-
-const INCOMPLETE: Opening = { kind: 'incomplete' }
+/** Each record is looked at again with every one that follows, so there must be an end to them. */
+const RECORDS_LIMIT = 1024
 
 /**
  * Reads the ClientHello at the start of `bytes`, over as many records as it was split into, without keeping state: call
  * it again with more bytes while it says `incomplete`. Never throws.
  */
 export function readClientHello(bytes: Buffer): Opening {
-  const fragments: Buffer[] = []
+  const start: number[] = [] // type and length of the message
+  let records = 0
   let collected = 0
   let needed = -1
   let offset = 0
@@ -40,28 +42,40 @@ export function readClientHello(bytes: Buffer): Opening {
       return notTls('the first record is not a TLS handshake')
     if (offset + 1 < bytes.length && bytes[offset + 1] !== 3)
       return notTls('the TLS record has an unknown version')
-    if (bytes.length < offset + 5) return INCOMPLETE
+    if (bytes.length < offset + 5) return incomplete(bytes.length === offset ? offset + 1 : offset + 5)
+    if (++records > RECORDS_LIMIT) return notTls('the ClientHello is split into too many records')
     const length = bytes.readUInt16BE(offset + 3)
     if (length === 0 || length > RECORD_LIMIT) return notTls('the TLS record has an invalid length')
-    const fragment = bytes.subarray(offset + 5, Math.min(offset + 5 + length, bytes.length))
-    fragments.push(fragment)
-    collected += fragment.length
-    if (needed === -1) {
-      const start = fragments.length === 1 ? fragment : Buffer.concat(fragments)
-      if (start.length > 0 && start[0] !== CLIENT_HELLO)
-        return notTls('the first message is not a ClientHello')
-      if (start.length >= 4) {
-        needed = 4 + start.readUIntBE(1, 3)
-        if (needed > HELLO_LIMIT) return notTls('the ClientHello is too long')
-      }
+    const end = Math.min(offset + 5 + length, bytes.length)
+    for (let at = offset + 5; start.length < 4 && at < end; at++) start.push(bytes[at]!)
+    if (start.length > 0 && start[0] !== CLIENT_HELLO) return notTls('the first message is not a ClientHello')
+    if (needed === -1 && start.length === 4) {
+      needed = 4 + ((start[1]! << 16) | (start[2]! << 8) | start[3]!)
+      if (needed > HELLO_LIMIT) return notTls('the ClientHello is too long')
     }
-    if (fragment.length < length) return INCOMPLETE
-    offset += 5 + length
+    collected += end - (offset + 5)
+    // Until it is known how long the message is, every byte may show that it is none.
+    if (end < offset + 5 + length) return incomplete(needed === -1 ? end + 1 : offset + 5 + length)
+    offset = end
   }
-  const message = fragments.length === 1 ? fragments[0]! : Buffer.concat(fragments)
   // A ClientHello ends its record: bytes of another message behind it would be a handshake that nobody may send yet.
   if (collected > needed) return notTls('something follows the ClientHello in its record')
-  return parseHello(message.subarray(4, needed))
+  return parseHello(withoutRecords(bytes.subarray(0, offset)).subarray(4))
+}
+
+/** The content of whole records, in one piece. */
+function withoutRecords(records: Buffer): Buffer {
+  const fragments: Buffer[] = []
+  for (let offset = 0; offset < records.length;) {
+    const end = offset + 5 + records.readUInt16BE(offset + 3)
+    fragments.push(records.subarray(offset + 5, end))
+    offset = end
+  }
+  return fragments.length === 1 ? fragments[0]! : Buffer.concat(fragments)
+}
+
+function incomplete(needed: number): Opening {
+  return { kind: 'incomplete', needed }
 }
 
 function notTls(problem: string): Opening {

@@ -142,6 +142,8 @@ export function testConfig(options: {
   readonly allowed?: readonly string[]
   readonly denied?: readonly string[]
   readonly unfamiliar?: 'hold' | 'deny' | 'allow'
+  /** Whose addresses may be on loopback; default every name under .test. */
+  readonly privateHost?: string
   readonly more?: string
 }): string {
   const ports = JSON.stringify(options.ports)
@@ -149,9 +151,9 @@ export function testConfig(options: {
 [policy]
 allowed_domains = ${JSON.stringify(options.allowed ?? ['ok.test'])}
 denied_domains = ${JSON.stringify(options.denied ?? ['denied.test'])}
-allowed_ports = [80, 443, ${options.ports.join(', ')}]
+allowed_ports = ${JSON.stringify([...new Set([80, 443, ...options.ports])])}
 unfamiliar = "${options.unfamiliar ?? 'hold'}"
-private = [{ host = "**.test", cidr = "127.0.0.0/8", ports = ${ports} }]
+private = [{ host = "${options.privateHost ?? '**.test'}", cidr = "127.0.0.0/8", ports = ${ports} }]
 [upstream]
 resolver = "${options.dns}"
 ${options.more ?? ''}

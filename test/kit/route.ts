@@ -1,3 +1,4 @@
+import type { ReloadOutcome } from '../../src/config/reload.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import type { AuditEvent } from '../../src/core/event.ts'
 import { type DnsServer, startDns } from './dns.ts'
@@ -21,7 +22,14 @@ export interface Route<O extends OriginServer = OriginServer> extends AsyncDispo
   decisions(): AuditEvent['attributes'][]
   /** Waits for the n-th completion and returns its attributes. */
   completed(n?: number): Promise<AuditEvent['attributes']>
+  /** Writes the configuration with these changes, and loads it. */
+  reload(changes: Changes): Promise<ReloadOutcome>
 }
+
+export type Changes = Pick<
+  RouteOptions<OriginServer>,
+  'allowed' | 'denied' | 'unfamiliar' | 'ports' | 'privateHost' | 'more'
+>
 
 export interface RouteOptions<O extends OriginServer> {
   readonly origin: Promise<O>
@@ -32,6 +40,8 @@ export interface RouteOptions<O extends OriginServer> {
   readonly unfamiliar?: 'hold' | 'deny' | 'allow'
   /** Permitted beside that of the origin. */
   readonly ports?: readonly number[]
+  /** The host to which a private exception is given; default every name under .test. */
+  readonly privateHost?: string
   /** More of the configuration, TOML. */
   readonly more?: string
   readonly clock?: Clock
@@ -40,21 +50,25 @@ export interface RouteOptions<O extends OriginServer> {
 }
 
 export async function startRoute<O extends OriginServer>(options: RouteOptions<O>): Promise<Route<O>> {
-  const { complaints, clock, more, unfamiliar, allowed, denied } = options
+  const { complaints, clock } = options
   await using stack = new AsyncDisposableStack()
   const origin = stack.use(await options.origin)
   const loopback = ['127.0.0.1']
   const names = { 'ok.test': loopback, 'denied.test': loopback, 'new.test': loopback, ...options.names }
   const dns = stack.use(await startDns(names))
-  const config = testConfig({
-    dns: dns.address,
-    ports: [origin.port, ...(options.ports ?? [])],
-    ...(allowed && { allowed }),
-    ...(denied && { denied }),
-    ...(unfamiliar && { unfamiliar }),
-    ...(more !== undefined && { more }),
-  })
-  const proxy = stack.use(await startProxy({ config, ...(clock && { clock }) }))
+  const configWith = (changes: Changes) => {
+    const { ports = [], allowed, denied, unfamiliar, privateHost, more } = { ...options, ...changes }
+    return testConfig({
+      dns: dns.address,
+      ports: [...new Set([origin.port, ...ports])],
+      ...(allowed && { allowed }),
+      ...(denied && { denied }),
+      ...(unfamiliar && { unfamiliar }),
+      ...(privateHost !== undefined && { privateHost }),
+      ...(more !== undefined && { more }),
+    })
+  }
+  const proxy = stack.use(await startProxy({ config: configWith({}), ...(clock && { clock }) }))
   const opened = stack.move()
   const authority = `ok.test:${origin.port}`
   return {
@@ -73,6 +87,10 @@ export async function startRoute<O extends OriginServer>(options: RouteOptions<O
     },
     decisions: () => proxy.decisions().map(({ attributes }) => attributes),
     completed: async (n = 1) => (await proxy.event('sallyport.egress.completed', () => true, n)).attributes,
+    async reload(changes) {
+      await proxy.writeConfig(configWith(changes))
+      return proxy.daemon.reload()
+    },
     async [Symbol.asyncDispose]() {
       await opened.disposeAsync()
       const unexpected = proxy.complaints.filter((each) => complaints?.test(each) !== true)
