@@ -149,11 +149,9 @@ export class RequestReader {
     const held = this.#input.held
     const start = held[0] === CR ? 2 : 0
     if (held.length <= start) return
+    if (!TOKEN.test(String.fromCharCode(held[start]!))) throw badRequestLine()
     const lineEnd = held.indexOf('\r\n', start)
-    if (lineEnd === -1) {
-      if (!TOKEN.test(String.fromCharCode(held[start]!))) throw badRequestLine()
-      return
-    }
+    if (lineEnd === -1) return
     this.#lineSeen = true
     if (!/ HTTP\/[0-9]\.[0-9]$/.test(held.toString('latin1', start, lineEnd))) throw badRequestLine()
   }
