@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { readClientHello } from '../../src/tls/client-hello.ts'
 import { clientHello, inRecords, nodeClientHello, serverNameList, vector } from '../kit/client-hello.ts'
