@@ -1,6 +1,6 @@
-import type { AttributeValue, Attributes } from '../core/event.ts'
-import { SEVERITY } from '../core/event.ts'
+import { type Attributes, SEVERITY } from '../core/event.ts'
 import type { StoredRecord } from './line.ts'
+import { AttributeWriter } from './otlp-attributes.ts'
 import { ProtobufWriter } from './protobuf-writer.ts'
 
 /** Who exports, and how much of a record may go out. */
@@ -27,97 +27,50 @@ const TRACE_FLAGS_MASK = 0xff
  * library and the generated code cost five times the CPU and seventy packages; the SDK is the oracle in the tests.
  */
 export function createOtlpEncoder(scope: OtlpScope): OtlpEncoder {
-  const out = new ProtobufWriter(65_536)
+  const message = new ProtobufWriter(65_536)
+  const out = new AttributeWriter(message)
   return (records) => {
-    const resourceLogs = out.begin(1)
-    const resource = out.begin(1)
-    attributes(out, 1, scope.resource, Infinity, Infinity)
-    out.end(resource)
-    const scopeLogs = out.begin(2)
-    const instrumentation = out.begin(1)
-    out.string(1, SCOPE_NAME)
-    out.string(2, scope.version)
-    out.end(instrumentation)
+    const resourceLogs = message.begin(1)
+    const resource = message.begin(1)
+    out.writeAll(1, scope.resource, Infinity, Infinity)
+    message.end(resource)
+    const scopeLogs = message.begin(2)
+    const instrumentation = message.begin(1)
+    message.string(1, SCOPE_NAME)
+    message.string(2, scope.version)
+    message.end(instrumentation)
     for (const record of records) logRecord(out, record, scope)
-    out.end(scopeLogs)
-    out.end(resourceLogs)
-    return out.take()
+    message.end(scopeLogs)
+    message.end(resourceLogs)
+    return message.take()
   }
 }
 
-/** What every exported record has beside its own attributes. */
-function ownAttributes(record: StoredRecord): Attributes {
-  return {
-    // The field of the same meaning is newer than many receivers: as Claude Code does, say it in three places.
-    'event.name': record.event,
-    'log.record.uid': record.id,
-    'sallyport.record.sequence': record.seq,
-    'sallyport.instance': record.instance,
-  }
-}
+/** What every exported record has beside its own attributes: `event.name`, id, sequence and instance. */
+const OWN_ATTRIBUTES = 4
 
-function logRecord(out: ProtobufWriter, record: StoredRecord, scope: OtlpScope): void {
-  const start = out.begin(2)
+function logRecord(out: AttributeWriter, record: StoredRecord, scope: OtlpScope): void {
+  const { message } = out
+  const start = message.begin(2)
   const time = BigInt(Date.parse(record.time)) * 1_000_000n
-  out.fixed64(1, time)
-  out.uint32(2, SEVERITY[record.severity])
-  out.string(3, record.severity)
-  const body = out.begin(5)
-  out.string(1, record.event)
-  out.end(body)
-  const own = ownAttributes(record)
-  const left = scope.attributeCount - Object.keys(own).length
-  attributes(out, 6, own, Infinity, Infinity)
-  const dropped = attributes(out, 6, record.attributes, Math.max(0, left), scope.valueLength)
-  if (dropped > 0) out.uint32(7, dropped)
-  if (record.trace_flags !== undefined) out.fixed32(8, record.trace_flags & TRACE_FLAGS_MASK)
-  if (record.trace_id !== undefined) out.bytes(9, Buffer.from(record.trace_id, 'hex'))
-  if (record.span_id !== undefined) out.bytes(10, Buffer.from(record.span_id, 'hex'))
-  out.fixed64(11, time)
-  out.string(12, record.event)
-  out.end(start)
-}
-
-/** Returns how many did not fit into `count`. */
-function attributes(
-  out: ProtobufWriter,
-  field: number,
-  values: Attributes,
-  count: number,
-  valueLength: number,
-): number {
-  let seen = 0
-  for (const key in values) {
-    const value = values[key]
-    if (value === undefined || value === null) continue
-    if (++seen > count) continue
-    const keyValue = out.begin(field)
-    out.string(1, key)
-    const any = out.begin(2)
-    anyValue(out, value, valueLength)
-    out.end(any)
-    out.end(keyValue)
-  }
-  return Math.max(0, seen - count)
-}
-
-function anyValue(out: ProtobufWriter, value: AttributeValue, valueLength: number): void {
-  if (typeof value === 'string') out.string(1, cut(value, valueLength))
-  else if (typeof value === 'boolean') out.bool(2, value)
-  else if (typeof value === 'number') {
-    if (Number.isSafeInteger(value)) out.int64(3, value)
-    else out.double(4, value)
-  } else {
-    const array = out.begin(5)
-    for (const each of value) {
-      const element = out.begin(1)
-      out.string(1, cut(each, valueLength))
-      out.end(element)
-    }
-    out.end(array)
-  }
-}
-
-function cut(value: string, length: number): string {
-  return value.length > length ? value.slice(0, length) : value
+  message.fixed64(1, time)
+  message.uint32(2, SEVERITY[record.severity])
+  message.string(3, record.severity)
+  const body = message.begin(5)
+  message.string(1, record.event)
+  message.end(body)
+  // The field of the same meaning is newer than many receivers: as Claude Code does, say it in three places.
+  out.write(6, 'event.name', record.event)
+  out.write(6, 'log.record.uid', record.id)
+  out.write(6, 'sallyport.record.sequence', record.seq)
+  out.write(6, 'sallyport.instance', record.instance)
+  const left = Math.max(0, scope.attributeCount - OWN_ATTRIBUTES)
+  const dropped = out.writeAll(6, record.attributes, left, scope.valueLength)
+  if (dropped > 0) message.uint32(7, dropped)
+  if (record.trace_flags !== undefined) message.fixed32(8, record.trace_flags & TRACE_FLAGS_MASK)
+  if (record.trace_id !== undefined) message.bytes(9, Buffer.from(record.trace_id, 'hex'))
+  if (record.span_id !== undefined) message.bytes(10, Buffer.from(record.span_id, 'hex'))
+  message.fixed64(11, time)
+  message.string(12, record.event)
+  message.end(start)
 }

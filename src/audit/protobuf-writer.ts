@@ -118,6 +118,42 @@ export class ProtobufWriter {
     this.#at += this.#buffer.write(value, this.#at)
   }
 
+  /**
+   * `{ 1: key, 2: { 1: value } }` as an embedded message: the KeyValue of OTLP, which is most of what is written. The
+   * key comes with its tag and length in front (`encodedKey`). False, with nothing written, where the short form does
+   * not do: all lengths below 128, and ASCII.
+   */
+  shortText(field: number, key: Uint8Array, value: string): boolean {
+    const keyLength = key.length
+    const { length } = value
+    const total = keyLength + length + 4
+    if (total > 0x7f || field > 15) return false
+    this.#reserve(total + 2)
+    const buffer = this.#buffer
+    let at = this.#at
+    buffer[at++] = field * 8 + LENGTH
+    buffer[at++] = total
+    for (let i = 0; i < keyLength; i++) buffer[at++] = key[i]!
+    buffer[at++] = 2 * 8 + LENGTH
+    buffer[at++] = length + 2
+    buffer[at++] = 1 * 8 + LENGTH
+    buffer[at++] = length
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > 0x7f) return false
+      buffer[at++] = code
+    }
+    this.#at = at
+    return true
+  }
+
+  /** Bytes that are a whole field, or several. */
+  raw(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    for (let i = 0; i < bytes.length; i++) this.#buffer[this.#at + i] = bytes[i]!
+    this.#at += bytes.length
+  }
+
   /** Begins an embedded message; give what it returns to `end`. */
   begin(field: number): number {
     this.#tag(field, LENGTH)

@@ -274,7 +274,7 @@ interface WireAttribute {
 
 type WireValue = Readonly<Record<string, unknown>>
 
-function decodeRequest(bytes: Buffer, headers: Readonly<Record<string, unknown>>): CollectedRequest {
+export function decodeRequest(bytes: Buffer, headers: Readonly<Record<string, unknown>>): CollectedRequest {
   const type = root.lookupType('ExportLogsServiceRequest')
   const message = type.toObject(type.decode(bytes), { longs: String, bytes: Buffer, defaults: true })
   const { resource_logs: all } = message as unknown as Wire
