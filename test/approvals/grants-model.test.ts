@@ -118,7 +118,7 @@ async function run(desk: Desk, model: Model, each: Step): Promise<void> {
       if (answered.kind !== 'answered') throw new Error(answered.kind)
       const [host, port] = target.split(':') as [string, string]
       const ends = { once: clock.now() + desk.settings.ttlMs, for: clock.now() + 100_000 }
-      model.see(id, clock.now())
+      if (each.scope === 'session') model.see(id, clock.now())
       model.grants.push({
         id: answered.grant!.id,
         verdict: each.verdict,
