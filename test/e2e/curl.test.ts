@@ -2,13 +2,15 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Certificate, makeCertificate } from '../kit/certificate.ts'
-import { type Ended, runChild } from '../kit/child.ts'
+import { type Ended, runChild, words } from '../kit/child.ts'
 import { contentOf, type ContentOrigin, sha256, startContentOrigin } from '../kit/content-origin.ts'
 import { type DnsServer, startDns } from '../kit/dns.ts'
 import { type RecordLine, type Served, startServed } from '../kit/served.ts'
 import { policyFor } from './policy.ts'
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 /** A loopback address of this run's own: port 443 is one for all who test on this machine. */
 const ADDRESS_443 = `127.${1 + (process.pid & 63)}.${(process.pid >> 6) & 255}.${1 + ((process.pid >> 14) & 127)}`
@@ -63,7 +65,9 @@ test('E2E-50 curl reaches an https origin through a tunnel: the bytes, both ways
   const file = join(dir, 'tunnelled')
   const got = await curl(
     proxy,
-    ...['--proxy-header', 'X-For-The-Proxy: yes', '-U', 'agent:secret', '-o', file, '-D', '-'],
+    '--proxy-header',
+    'X-For-The-Proxy: yes',
+    ...words(`-U agent:secret -o ${file} -D -`),
     `https://ok.test:${origin.port}/bytes/300000/7`,
   )
   expect(got).toMatchObject({ code: 0, stderr: '' })
@@ -97,18 +101,7 @@ test('E2E-51 curl in absolute form: the host comes from the target, fields keep 
   const url = `http://ok.test:${origin.port}/a%2Fb/../c?q=secret`
   const got = await curl(
     proxy,
-    ...[
-      '--path-as-is',
-      '-i',
-      '-U',
-      'agent:secret',
-      '-H',
-      'Host: forged.test',
-      '-H',
-      'x-First: 1',
-      '-H',
-      'X-second: 2',
-    ],
+    ...words('--path-as-is -i -U agent:secret -H Host:forged.test -H x-First:1 -H X-second:2'),
     url,
   )
   expect(got).toMatchObject({ code: 0, stderr: '' })
@@ -140,7 +133,7 @@ test('E2E-52 curl asks for a HEAD, a range, and speaks HTTP/1.0 on both doors', 
     curl(proxy, '-r', '100-149', '-D', '-', '-o', join(dir, 'range'), `${http}/bytes/5000`),
     curl(proxy, '-0', '-i', `${http}/old`),
     runChild('curl', [
-      ...['-q', '-sS', '--cacert', certificate.certFile, '--proxy1.0', `127.0.0.1:${proxy.port}`, '-i'],
+      ...words(`-q -sS -i --cacert ${certificate.certFile} --proxy1.0 127.0.0.1:${proxy.port}`),
       `${https}/older`,
     ]),
   ])
@@ -165,10 +158,13 @@ test('E2E-53 one connection of curl carries several requests, refused ones among
   await using proxy = await startServed({ config: policyFor({ dns: dns.address, ports: [origin.port] }) })
   const got = await curl(
     proxy,
-    ...['-w', '%{http_code} %{num_connects} %{local_port}\n', '-o', join(dir, 'keep#1')],
+    '-w',
+    '%{http_code} %{num_connects} %{local_port}\n',
+    '-o',
+    join(dir, 'keep#1'),
     `http://ok.test:${origin.port}/bytes/[1000-1002]`,
-    ...['-o', join(dir, 'refused'), `http://denied.test:${origin.port}/`],
-    ...['-o', join(dir, 'after'), `http://ok.test:${origin.port}/after`],
+    ...words(`-o ${join(dir, 'refused')} http://denied.test:${origin.port}/`),
+    ...words(`-o ${join(dir, 'after')} http://ok.test:${origin.port}/after`),
   )
   expect(got).toMatchObject({ code: 0, stderr: '' })
   const rows = got.stdout
@@ -237,7 +233,7 @@ test('E2E-54 curl uploads 20 MB on both doors; the 100 is the own one of the ori
   const sent = completions.map(({ attributes }) => attributes['sallyport.bytes.sent'] as number)
   expect(sent.toSorted((a, b) => a - b).map((bytes) => Math.floor(bytes / 20_000_000))).toEqual([0, 0, 1, 1])
   expect(sent).toContain(20_000_000)
-}, 60_000)
+})
 
 test('E2E-55 curl that gives up takes the connection to the origin with it, and the record says who left', async () => {
   await using plain = await startContentOrigin()

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { runChild } from './child.ts'
+import { runChild, words } from './child.ts'
 
 export interface Certificate extends AsyncDisposable {
   /** PEM files; the certificate is its own authority, for `--cacert` and its like. */
@@ -17,9 +17,9 @@ export async function makeCertificate(...names: readonly [string, ...string[]]):
   const certFile = join(dir, 'cert.pem')
   const keyFile = join(dir, 'key.pem')
   const made = await runChild('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'],
-    ...['-subj', `/CN=${names[0]}`, '-keyout', keyFile, '-out', certFile],
-    ...['-addext', `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`],
+    ...words('req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1'),
+    ...words(`-subj /CN=${names[0]} -keyout ${keyFile} -out ${certFile}`),
+    ...words(`-addext subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`),
   ])
   if (made.code !== 0) throw new Error(`openssl failed: ${made.stderr}`)
   return {

@@ -24,6 +24,8 @@ export interface Child extends AsyncDisposable {
   readonly stderr: string
   /** Waits until the stream has what matches, anywhere in what came so far. Rejects when the process ends without it. */
   until(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>
+  /** Waits until the stream has this text so many times. Rejects as `until` does. */
+  untilTimes(stream: 'stdout' | 'stderr', text: string, times: number): Promise<void>
   readonly ended: Promise<Ended>
   kill(signal: NodeJS.Signals): void
   /** Types into its stdin, which stays open. */
@@ -70,6 +72,29 @@ export function startChild(command: string, args: readonly string[], options: Ch
   })
   ended.catch(() => {})
 
+  function when<T>(
+    stream: 'stdout' | 'stderr',
+    what: string,
+    look: (all: string) => T | undefined,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const waker = () => {
+        const found = look(text[stream])
+        if (found === undefined && !over) return
+        wakers.delete(waker)
+        if (found !== undefined) resolve(found)
+        else
+          reject(
+            new Error(
+              `${command} ended without ${what} on ${stream}\nstdout: ${text.stdout}\nstderr: ${text.stderr}`,
+            ),
+          )
+      }
+      wakers.add(waker)
+      waker()
+    })
+  }
+
   return {
     pid: child.pid ?? -1,
     get stdout() {
@@ -78,23 +103,11 @@ export function startChild(command: string, args: readonly string[], options: Ch
     get stderr() {
       return text.stderr
     },
-    until: (stream, pattern) =>
-      new Promise((resolve, reject) => {
-        const waker = () => {
-          const match = pattern.exec(text[stream])
-          if (match === null && !over) return
-          wakers.delete(waker)
-          if (match !== null) resolve(match)
-          else
-            reject(
-              new Error(
-                `${command} ended without ${pattern} on ${stream}\nstdout: ${text.stdout}\nstderr: ${text.stderr}`,
-              ),
-            )
-        }
-        wakers.add(waker)
-        waker()
-      }),
+    until: (stream, pattern) => when(stream, `${pattern}`, (all) => pattern.exec(all) ?? undefined),
+    untilTimes: (stream, part, times) =>
+      when(stream, `${times} times ${part}`, (all) =>
+        all.split(part).length > times ? true : undefined,
+      ).then(() => undefined),
     ended,
     kill: (signal) => void child.kill(signal),
     type: (typed) => void child.stdin.write(typed),
@@ -105,6 +118,11 @@ export function startChild(command: string, args: readonly string[], options: Ch
       await closed
     },
   }
+}
+
+/** Words of a command line, as they would be typed; none of them may have a blank in it. */
+export function words(line: string): string[] {
+  return line.split(' ')
 }
 
 /** Runs a command to its end. */
