@@ -40,6 +40,7 @@ interface ParsedHead {
 
 const HTTP_1_1 = 'HTTP/1.1'
 const HEAD_END = Buffer.from('\r\n\r\n')
+const CRLF = Buffer.from('\r\n')
 const CR = 0x0d
 const TARGET = /^[\x21-\x7e]+$/
 // RFC 9112 §3.2: a Host that is no `uri-host [":" port]` makes the request a bad one; reg-name and IP-literal of RFC 3986.
@@ -59,8 +60,8 @@ export class RequestReader {
   #state: 'head' | 'body' | 'released' = 'head'
   #lastSection: FieldSection | undefined
   #ended = false
-  /** The first line of the head that is being received was looked at. */
-  #lineSeen = false
+  /** Bytes of the unfinished head that were searched for the end of its first line; Infinity once that line was judged. */
+  #lineSearched = 0
   #failure: ProtocolError | undefined
 
   constructor(limits: MessageLimits) {
@@ -132,7 +133,7 @@ export class RequestReader {
       this.#refuseForeign()
       return undefined
     }
-    this.#lineSeen = false
+    this.#lineSearched = 0
     const { head, section } = parseRequestHead(text, this.#limits, this.#lastSection)
     this.#lastSection = section
     this.#body.begin(head.framing)
@@ -145,14 +146,14 @@ export class RequestReader {
    * never send the end of a head.
    */
   #refuseForeign(): void {
-    if (this.#lineSeen) return
+    if (this.#lineSearched === Infinity) return
     const held = this.#input.held
     const start = held[0] === CR ? 2 : 0
     if (held.length <= start) return
     if (!TOKEN.test(String.fromCharCode(held[start]!))) throw badRequestLine()
-    const lineEnd = held.indexOf('\r\n', start)
+    const lineEnd = held.indexOf(CRLF, Math.max(start, this.#lineSearched - 1))
+    this.#lineSearched = lineEnd === -1 ? held.length : Infinity
     if (lineEnd === -1) return
-    this.#lineSeen = true
     if (!/ HTTP\/[0-9]\.[0-9]$/.test(held.toString('latin1', start, lineEnd))) throw badRequestLine()
   }
 

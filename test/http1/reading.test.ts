@@ -250,6 +250,7 @@ describe('linear time', () => {
 
   const limits = {
     headBytes: 1 << 20,
+    targetBytes: 1 << 20,
     fieldCount: 1 << 20,
     trailerBytes: 1 << 20,
     chunkExtensionBytes: 1 << 20,
@@ -257,6 +258,7 @@ describe('linear time', () => {
   const chunkedHead = `POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`
   const shapes: [name: string, wire: (size: number) => string][] = [
     ['one long field', (size) => `GET / HTTP/1.1\r\n${HOST}X: ${'y'.repeat(size)}\r\n\r\n`],
+    ['a long target', (size) => `GET /${'x'.repeat(size)} HTTP/1.1\r\n${HOST}\r\n`],
     ['many fields', (size) => `GET / HTTP/1.1\r\n${HOST}${'X: y\r\n'.repeat(size / 6)}\r\n`],
     ['carriage returns', (size) => `GET / HTTP/1.1\r\n${HOST}X: ${'\r'.repeat(size)}\r\n\r\n`],
     ['one-byte chunks', (size) => `${chunkedHead}${'1\r\n.\r\n'.repeat(size / 6)}0\r\n\r\n`],
