@@ -46,10 +46,12 @@ export class SegmentLog implements AuditLog {
   #closed = false
   #closing: Promise<void> | undefined
   #mustRotate = false
+  #rotateFailing = false
   #failure: Error | undefined
   /** Events that could not be written and that the log does not yet say are missing. */
   #lost = 0
   #lostSince = 0
+  #lostError = ''
   #syncFailing = false
   #syncAlarm: Alarm | undefined
   #retention: Promise<void> | undefined
@@ -85,11 +87,13 @@ export class SegmentLog implements AuditLog {
       this.#tails.push(lineTail(event, this.#instance))
       this.#callbacks.push(written)
     } catch (error) {
-      this.#fail(error, 1)
-      setImmediate(() => written?.(error as Error))
-      return
+      // It is this record that cannot be written, not the log that fails.
+      const failure = error instanceof Error ? error : new Error(String(error))
+      this.#options.onError(failure)
+      this.#lose(failure, 1)
+      setImmediate(() => written?.(failure))
     }
-    if (this.#scheduled) return
+    if (this.#scheduled || this.#closed) return
     this.#scheduled = true
     setImmediate(() => this.#write())
   }
@@ -124,6 +128,8 @@ export class SegmentLog implements AuditLog {
    */
   #write(): void {
     this.#scheduled = false
+    if (this.#closed) return
+    if (!this.#syncAlarm) this.#look()
     if (this.#tails.length === 0 && this.#lost === 0) return
     const tails = this.#tails
     const callbacks = this.#callbacks
@@ -169,10 +175,12 @@ export class SegmentLog implements AuditLog {
     try {
       this.#writer.rotate(this.#sequence + 1)
       this.#mustRotate = false
+      this.#rotateFailing = false
     } catch (error) {
       // A segment that grows too large loses nothing; one that is no longer in its place would.
       if (this.#mustRotate) throw error
-      this.#options.onError(new Error('the audit log could not begin a new segment', { cause: error }))
+      if (!this.#rotateFailing) this.#report('the audit log could not begin a new segment', error)
+      this.#rotateFailing = true
       return
     }
     const { keepBytes = 0, delivered } = this.#options
@@ -189,17 +197,24 @@ export class SegmentLog implements AuditLog {
   }
 
   #lostGap(): AuditEvent {
-    const error = this.#failure && (errnoOf(this.#failure) ?? this.#failure.message)
-    return gapEvent(
-      { reason: 'write_failed', count: this.#lost, since: this.#lostSince, error },
-      this.#clock.now(),
-    )
+    const gap = {
+      reason: 'write_failed',
+      count: this.#lost,
+      since: this.#lostSince,
+      error: this.#lostError,
+    } as const
+    return gapEvent(gap, this.#clock.now())
+  }
+
+  #lose(error: Error, events: number): void {
+    if (this.#lost === 0) this.#lostSince = this.#clock.now()
+    this.#lost += events
+    this.#lostError = errnoOf(error) ?? error.message
   }
 
   #fail(error: unknown, events: number): Error {
     const failure = error instanceof Error ? error : new Error(String(error))
-    if (this.#lost === 0) this.#lostSince = this.#clock.now()
-    this.#lost += events
+    this.#lose(failure, events)
     if (!this.#failure) this.#options.onError(failure)
     this.#failure = failure
     return failure
@@ -212,14 +227,19 @@ export class SegmentLog implements AuditLog {
   #tick(): void {
     this.#syncAlarm = undefined
     if (this.#closed) return
-    const changed = this.#writer.changedByOthers()
-    if (changed !== undefined) {
-      this.#mustRotate = true
-      const segment = this.#writer.name
-      this.#report(`audit segment ${segment}: ${changed}`, undefined)
-      this.append(gapEvent({ reason: 'changed_by_others', segment, error: changed }, this.#clock.now()))
-    }
+    this.#look()
     if (this.#syncEvery > 0) void this.sync()
+  }
+
+  /** Once a second, and before the first write after a pause: an unlinked file takes records as well as any other. */
+  #look(): void {
+    if (this.#mustRotate) return
+    const changed = this.#writer.changedByOthers()
+    if (changed === undefined) return
+    this.#mustRotate = true
+    const segment = this.#writer.name
+    this.#report(`audit segment ${segment}: ${changed}`, undefined)
+    this.append(gapEvent({ reason: 'changed_by_others', segment, error: changed }, this.#clock.now()))
   }
 
   async sync(): Promise<LogEnd> {
