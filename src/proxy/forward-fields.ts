@@ -44,6 +44,11 @@ export function requestFields(
   return fields
 }
 
+/** The trailers that go on, either way: nobody may say behind the content what is not passed on in front of it. */
+export function trailerFields(trailers: readonly Field[]): Field[] {
+  return endToEndFields(trailers).filter(({ key }) => !OURS.has(key))
+}
+
 /** How the content of a response is framed for the client. */
 export type ClientFraming = 'none' | 'length' | 'chunked' | 'close'
 

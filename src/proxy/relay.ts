@@ -5,7 +5,7 @@ import type { Field } from '../core/fields.ts'
 import { ProtocolError } from '../http1/protocol-error.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
 import type { ResponseHead } from '../http1/response-reader.ts'
-import { chunk, lastChunk, requestHead, responseHead } from '../http1/writer.ts'
+import { lastChunk, requestHead, responseHead } from '../http1/writer.ts'
 import type { Origin } from '../upstream/origins.ts'
 import type { Receiver } from '../wire/connection.ts'
 import type { Pulse } from '../wire/pulse.ts'
@@ -15,7 +15,9 @@ import {
   clientFraming,
   requestFields,
   responseFields,
+  trailerFields,
 } from './forward-fields.ts'
+import { Pieces } from './pieces.ts'
 import type { ClientSession, ContentSink } from './session.ts'
 
 export interface RelayLimits {
@@ -77,8 +79,10 @@ class Relay implements Receiver, ContentSink {
   #framing: ClientFraming = 'none'
   #response: ResponseHead | undefined
   #keepClient = false
-  /** Bytes for the client that are collected during one read, to go out as one write. */
-  #out: (Buffer | string)[] = []
+  /** What is collected during one read, to go out as one write: content for the origin; heads and content for the client. */
+  readonly #upward = new Pieces()
+  readonly #downward = new Pieces()
+  #out: Buffer[] = []
   #since: number
   readonly #stopBeat: () => void
 
@@ -107,19 +111,24 @@ class Relay implements Receiver, ContentSink {
 
   // The content of the request, from the client.
 
-  data(bytes: Buffer): boolean {
-    const { origin, exchange, session } = this.#parts
+  data(bytes: Buffer): void {
     this.#contentSent = true
-    exchange.bytesSent += bytes.length
-    if (this.#chunkedRequest) origin.connection.writeAll(chunk(bytes))
-    else origin.connection.write(bytes)
+    this.#parts.exchange.bytesSent += bytes.length
+    this.#upward.add(bytes)
+  }
+
+  flush(): boolean {
+    const { origin, session } = this.#parts
+    origin.connection.writeAll(this.#upward.take(this.#chunkedRequest ? 'chunked' : 'plain'))
     if (origin.connection.isFlushed) return true
     origin.connection.whenFlushed(() => session.unblock())
     return false
   }
 
   end(trailers: readonly Field[]): void {
-    if (this.#chunkedRequest) this.#parts.origin.connection.write(lastChunk(trailers))
+    const last = this.#chunkedRequest ? [lastChunk(trailerFields(trailers))] : []
+    const content = this.#upward.take(this.#chunkedRequest ? 'chunked' : 'plain')
+    this.#parts.origin.connection.writeAll([...content, ...last])
     this.#requestSent = true
     this.#since = this.#parts.pulse.now
   }
@@ -193,8 +202,7 @@ class Relay implements Receiver, ContentSink {
             break
           case 'data':
             exchange.bytesReceived += event.bytes.length
-            if (this.#framing === 'chunked') this.#out.push(...chunk(event.bytes))
-            else this.#out.push(event.bytes)
+            this.#downward.add(event.bytes)
             break
           case 'end':
             this.#finish(event.trailers, true)
@@ -218,8 +226,9 @@ class Relay implements Receiver, ContentSink {
   }
 
   #flush(): void {
-    if (this.#out.length === 0) return
     const out = this.#out
+    out.push(...this.#downward.take(this.#framing === 'chunked' ? 'chunked' : 'plain'))
+    if (out.length === 0) return
     this.#out = []
     this.#parts.session.connection.writeAll(out)
   }
@@ -252,7 +261,8 @@ class Relay implements Receiver, ContentSink {
 
   #finish(trailers: readonly Field[], whole: boolean): void {
     const { origin } = this.#parts
-    if (this.#framing === 'chunked') this.#out.push(lastChunk(trailers))
+    if (this.#framing === 'chunked')
+      this.#out.push(...this.#downward.take('chunked'), lastChunk(trailerFields(trailers)))
     this.#flush()
     const reuse =
       whole &&

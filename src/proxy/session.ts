@@ -11,8 +11,13 @@ import type { Connection, Receiver } from '../wire/connection.ts'
 
 /** Takes the content of the request that is being served. */
 export interface ContentSink {
-  /** False stops the reading; `session.unblock()` goes on. The bytes stay valid until then. */
-  data(bytes: Buffer): boolean
+  /** Called for every piece, however small. */
+  data(bytes: Buffer): void
+  /**
+   * Called after the last piece that is there for now. False stops the reading; `session.unblock()` goes on. The bytes
+   * stay valid until then.
+   */
+  flush(): boolean
   end(trailers: readonly Field[]): void
   /** The client broke the framing of its own content. */
   failed(error: ProtocolError): void
@@ -179,7 +184,7 @@ export class ClientSession implements Receiver {
     this.#blocked = false
   }
 
-  /** Goes on after `data` returned false. */
+  /** Goes on after `flush` returned false. */
   unblock(): void {
     if (!this.#blocked) return
     this.#blocked = false
@@ -275,7 +280,7 @@ export class ClientSession implements Receiver {
             this.#begin(event.head)
             break
           case 'data':
-            this.#blocked = this.#sink?.data(event.bytes) === false
+            this.#sink?.data(event.bytes)
             break
           case 'end': {
             this.#contentDone = true
@@ -286,6 +291,7 @@ export class ClientSession implements Receiver {
           }
         }
       }
+      if (this.#sink !== undefined && !this.#blocked) this.#blocked = !this.#sink.flush()
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#fail(error)

@@ -134,6 +134,7 @@ export class Connection {
 
   /** Writes several pieces as one system call. */
   writeAll(pieces: readonly (Buffer | string)[]): void {
+    if (pieces.length === 0) return
     if (pieces.length === 1) return this.write(pieces[0]!)
     this.socket.cork()
     for (const piece of pieces) this.write(piece)

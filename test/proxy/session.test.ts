@@ -102,8 +102,8 @@ test('FWD-06 content that comes while nobody takes it is kept for whoever takes 
   const first: ContentSink = {
     data: (bytes) => {
       taken.first += bytes.toString()
-      return true
     },
+    flush: () => true,
     end: () => {},
     failed: () => {},
   }
@@ -111,8 +111,8 @@ test('FWD-06 content that comes while nobody takes it is kept for whoever takes 
   const second: ContentSink = {
     data: (bytes) => {
       taken.second += bytes.toString()
-      return true
     },
+    flush: () => true,
     end: () => done.resolve(),
     failed: () => {},
   }
