@@ -15,8 +15,13 @@ const TE_TRAILERS: Field = field('TE', 'trailers')
 /** Fields by which this proxy speaks to its clients: an origin that sends them would speak in its name. */
 const OURS: ReadonlySet<string> = new Set(['x-proxy-error', 'proxy-status'])
 
-/** Whether the client asks for a WebSocket, the one upgrade that is passed on (h2c above all is not). */
+/**
+ * Whether the client asks for a WebSocket, the one upgrade that is passed on (h2c above all is not). With content it is
+ * none: the first bytes behind a 101 would be a matter of opinion.
+ */
 export function asksForWebSocket(head: RequestHead): boolean {
+  const { framing } = head
+  if (framing.kind !== 'none' && !(framing.kind === 'length' && framing.length === 0)) return false
   return head.method === 'GET' && head.version === '1.1' && head.upgrade.includes('websocket')
 }
 

@@ -236,6 +236,10 @@ class Relay implements Receiver, ContentSink {
   /** True when the protocol was switched and no more is read here. */
   #begin(response: ResponseHead): boolean {
     const { head, session, via, isDraining, exchange } = this.#parts
+    if (response.status === 101 && response.upgrade.join() !== 'websocket') {
+      this.#fail(new ProxyError('http_upgrade_failed'))
+      return true
+    }
     this.#response = response
     this.#responseStarted = true
     exchange.status = response.status
