@@ -166,6 +166,17 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     }),
   )
   const tunnels = stack.use(createTunnels(wire.pulse, () => current.settings.limits.tunnel_idle_timeout))
+  stack.defer(
+    approvals.subscribe((change) => {
+      if (change.kind !== 'revoked') return
+      const { id, approval } = change.grant
+      const closed = tunnels.closeWhere(
+        ({ permittedBy }) => permittedBy === id || permittedBy === approval,
+        'grant_revoked',
+      )
+      if (closed > 0) log.info({ grant: id, closed }, 'tunnels of a revoked grant were closed')
+    }),
+  )
   const admission = createAdmission({
     snapshot: () => current,
     findGrant: approvals.findGrant,

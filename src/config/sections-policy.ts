@@ -69,13 +69,14 @@ export const holdSection = z
       to: '10m',
     }),
     per_client: count({
-      meaning: 'How many exchanges of one client may wait at once; one more is refused.',
+      meaning: 'How many approvals of one client may be open at once; one more question is refused.',
       initial: 100,
       from: 1,
       to: 100_000,
     }),
     total: count({
-      meaning: 'How many exchanges may wait at once in all; one more is refused.',
+      meaning:
+        'How many approvals may be open at once in all; past it the client with the most of them loses its oldest.',
       initial: 1000,
       from: 1,
       to: 1_000_000,

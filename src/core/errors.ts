@@ -23,6 +23,7 @@ export const TROUBLES = {
   tls_server_name_mismatch: { status: 421, title: 'The TLS server name is not the host that was asked for.' },
   tls_required: { status: 403, title: 'A tunnel to port 443 must begin with a TLS ClientHello.' },
   client_gone: { status: 499, title: 'The client went away.' },
+  grant_revoked: { status: 403, title: 'The permission for this destination was revoked.' },
   policy_changed: { status: 403, title: 'A new policy denies this destination.' },
   idle_timeout: { status: 408, title: 'Nothing was sent for too long.' },
   draining: { status: 503, title: 'The proxy shut down.' },

@@ -165,7 +165,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (decision.kind === 'hold') throw new Error('a permitted name was held after its resolution')
     if (decision.kind === 'deny') return refusedBy(exchange, decision)
     if (await record(exchange, decision)) return auditRefusal()
-    return { kind: 'go', authority, addresses }
+    const permittedBy = decision.source === 'approval' ? granted?.grant : undefined
+    return { kind: 'go', authority, addresses, ...(permittedBy === undefined ? {} : { permittedBy }) }
   }
 
   /** True when the decision could not be written and policy says that such an exchange is refused. */

@@ -117,9 +117,8 @@ async function passOn(
         origin.connection.write(early)
         session.connection.write(outcome.rest)
         const running: RunningTunnel = {
+          ...admitted,
           client: session.client.id,
-          authority,
-          addresses,
           tunnel: startTunnel(session.connection, origin.connection, {
             sent: (bytes) => void (exchange.bytesSent += bytes),
             received: (bytes) => void (exchange.bytesReceived += bytes),

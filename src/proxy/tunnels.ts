@@ -11,6 +11,8 @@ export interface RunningTunnel {
   readonly client: ClientId
   readonly authority: Authority
   readonly addresses: readonly IpAddress[]
+  /** Id of the grant or of the approval that permitted it; absent where a rule did. */
+  readonly permittedBy?: string
 }
 
 /**
