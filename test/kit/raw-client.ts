@@ -14,9 +14,14 @@ export interface RawClient extends AsyncDisposable {
   readonly wasReset: boolean
 }
 
-/** A client that says exactly the bytes it is told to say. */
-export async function rawClient(port: number, host = '127.0.0.1'): Promise<RawClient> {
-  const socket = connect({ port, host, allowHalfOpen: true })
+/** A client that says exactly the bytes it is told to say. `from`: its own address, by which the proxy knows it. */
+export async function rawClient(port: number, host = '127.0.0.1', from?: string): Promise<RawClient> {
+  const socket = connect({
+    port,
+    host,
+    allowHalfOpen: true,
+    ...(from !== undefined && { localAddress: from }),
+  })
   await once(socket, 'connect')
   socket.setNoDelay(true)
   let pending = ''
