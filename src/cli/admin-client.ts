@@ -87,7 +87,7 @@ function clientOf(agent: Agent, base: string, headers: Record<string, string>, w
       const response = await send({ method: 'GET', path, signal, bodyTimeout: 60_000 })
       if (response.statusCode >= 400) throw refused((await response.body.json()) as AdminProblem, path)
       let text = ''
-      for await (const bytes of response.body) {
+      for await (const bytes of untilCut(response.body, signal, where)) {
         text += String(bytes)
         for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
           const event = parseEvent(text.slice(0, end))
@@ -97,6 +97,20 @@ function clientOf(agent: Agent, base: string, headers: Record<string, string>, w
       }
     },
     [Symbol.asyncDispose]: () => agent.destroy(),
+  }
+}
+
+/** A stream that breaks because the other side was killed ends the command with a sentence, like every other end. */
+async function* untilCut(
+  body: AsyncIterable<unknown>,
+  signal: AbortSignal,
+  where: string,
+): AsyncGenerator<unknown> {
+  try {
+    yield* body
+  } catch (error) {
+    if (signal.aborted) throw error
+    throw new CommandFailed(EXIT.unreachable, `the daemon at ${where} broke off; was it killed?`)
   }
 }
 

@@ -7,6 +7,7 @@ export interface Terminal {
   /** Whether a person looks at `out`. */
   readonly isTty: boolean
   readonly columns: number
+  readonly rows: number
   readonly colour: boolean
   readonly env: Readonly<Record<string, string | undefined>>
 }
@@ -20,6 +21,9 @@ export function processTerminal(): Terminal {
     isTty,
     get columns() {
       return process.stdout.columns || 100 // a terminal of unknown size says 0
+    },
+    get rows() {
+      return process.stdout.rows || 24
     },
     colour: isTty && env['NO_COLOR'] === undefined && env['TERM'] !== 'dumb',
     env,
