@@ -1,6 +1,6 @@
 import type { Authority } from '../core/authority.ts'
 import type { Client } from '../core/client.ts'
-import { type Decision, type Reason, type Rule, unreachable } from '../core/decision.ts'
+import { type Decision, type Reason, REASONS, type Rule, unreachable } from '../core/decision.ts'
 import { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { GrantFinder, GrantVerdict } from '../core/grant.ts'
@@ -177,6 +177,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
   }
 
   async function refused(exchange: Exchange, decision: Decision, refusal: Refusal): Promise<Admitted> {
+    exchange.status = statusOf(refusal)
     return (await record(exchange, decision)) ? auditRefusal() : { kind: 'refused', refusal }
   }
 
@@ -206,10 +207,16 @@ export function createAdmission(parts: AdmissionParts): Admission {
       )
     },
     async refuse(exchange, refusal) {
+      exchange.status = statusOf(refusal)
       await record(exchange, { kind: 'deny', reason: refusal.reason, source: 'target' })
       return refusal
     },
   }
+}
+
+/** What the client will get, so that the record of the decision can say it. */
+function statusOf({ status, reason }: Refusal): number {
+  return status ?? REASONS[reason].status
 }
 
 function stateDenial(reason: Reason): Decision & { kind: 'deny' } {

@@ -20,7 +20,6 @@ export async function serveMalformed(
   parts: MalformedParts,
 ): Promise<void> {
   const exchange = new Exchange('http', session.client, parts.recorder, parts.clock)
-  exchange.status = error.status
   const refusal = await parts.admission.refuse(exchange, {
     reason: 'invalid_request',
     detail: error.problem,

@@ -12,7 +12,7 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 async function startAnswering(answer = OK) {
   const sockets: Socket[] = []
   const requests: string[] = []
-  let onRequest = (socket: Socket, _: string): void => void socket.write(answer)
+  let onRequest: (socket: Socket, request: string) => void = (socket) => void socket.write(answer)
   const origin = await startRawOrigin((socket) => {
     sockets.push(socket)
     socket.on('data', (bytes: Buffer) => {
