@@ -1,4 +1,4 @@
-import { DomainSet, SCOPE_NUMBER, WORDS, filterShift } from './domain-set.ts'
+import { DomainSet, HEAD, SCOPE_NUMBER, filterShift } from './domain-set.ts'
 import type { Scope } from './glob.ts'
 import { type NameHasher, withPort } from './name-hash.ts'
 
@@ -6,10 +6,11 @@ import { type NameHasher, withPort } from './name-hash.ts'
 export class DomainSetBuilder {
   readonly #hasher: NameHasher
   #slots: Int32Array
-  #entries: Uint32Array
-  #names: Uint8Array
   #mask: number
-  #count = 0
+  #records: Uint32Array
+  /** The same memory. */
+  #bytes: Uint8Array
+  #size = 0
   #used = 0
 
   /** The two sizes are guesses, exact ones save time: what does not fit makes room for itself. */
@@ -17,19 +18,15 @@ export class DomainSetBuilder {
     this.#hasher = hasher
     let capacity = 16
     while (capacity < entries * 2) capacity *= 2
-    this.#mask = capacity - 1
     this.#slots = signed(capacity * 2)
-    this.#entries = words(Math.max(entries, 8) * WORDS)
-    this.#names = new Uint8Array(new SharedArrayBuffer(Math.max(bytes, 256)))
-  }
-
-  get size(): number {
-    return this.#count
+    this.#mask = capacity - 1
+    this.#records = unsigned(Math.ceil(bytes / 4) + entries * (HEAD + 1) + 64)
+    this.#bytes = new Uint8Array(this.#records.buffer)
   }
 
   /**
-   * Adds the name that stands in `bytes` from `start` to `end`, canonical (lower case, A-labels, 1 to 253 bytes).
-   * Returns the number of its entry, or `-1 - number` of the entry where the same name, scope and port are there already.
+   * Adds the name that stands in `bytes` from `start` to `end`, canonical (lower case, A-labels, 1 to 253 bytes), and
+   * returns true; false where the same name, scope and port are there already.
    */
   add(
     bytes: Uint8Array,
@@ -39,45 +36,50 @@ export class DomainSetBuilder {
     port: number,
     line: number,
     file: number,
-  ): number {
-    if (this.#count * 2 > this.#mask) this.#widen()
+  ): boolean {
+    if (this.#size * 2 > this.#mask) this.#widen()
     const hash = withPort(this.#hasher.ofBytes(bytes, start, end), port)
     const packed = ((port << 16) | (SCOPE_NUMBER[scope] << 8) | (end - start)) >>> 0
     let slot = hash & this.#mask
     for (;;) {
-      const index = this.#slots[slot * 2 + 1]! - 1
-      if (index === -1) break
-      if (this.#slots[slot * 2] === hash && this.#isEntry(index, packed, bytes, start)) return -1 - index
+      const place = this.#slots[slot * 2 + 1]! - 1
+      if (place === -1) break
+      if (this.#slots[slot * 2] === hash && this.#isEntry(place, packed, bytes, start)) return false
       slot = (slot + 1) & this.#mask
     }
     this.#slots[slot * 2] = hash
-    this.#slots[slot * 2 + 1] = this.#count + 1
-    return this.#append(bytes, start, end, packed, line, file)
+    this.#slots[slot * 2 + 1] = this.#append(bytes, start, end, packed, line, file) + 1
+    return true
   }
 
   #append(bytes: Uint8Array, start: number, end: number, packed: number, line: number, file: number): number {
-    const index = this.#count++
-    const at = index * WORDS
-    if (at + WORDS > this.#entries.length)
-      this.#entries = copied(this.#entries, words(this.#entries.length * 2))
-    if (this.#used + end - start > this.#names.length)
-      this.#names = copied(this.#names, new Uint8Array(new SharedArrayBuffer(this.#names.length * 2)))
-    const names = this.#names
-    for (let i = start, to = this.#used; i < end; i++, to++) names[to] = bytes[i]!
-    this.#entries[at] = this.#used
-    this.#entries[at + 1] = packed
-    this.#entries[at + 2] = line
-    this.#entries[at + 3] = file
-    this.#used += end - start
-    return index
+    const place = this.#used
+    const next = place + HEAD + ((end - start + 3) >>> 2)
+    if (next > this.#records.length) this.#lengthen()
+    this.#records[place] = packed
+    this.#records[place + 1] = line
+    this.#records[place + 2] = file
+    const own = this.#bytes
+    for (let i = start, to = (place + HEAD) * 4; i < end; i++, to++) own[to] = bytes[i]!
+    this.#used = next
+    this.#size++
+    return place
   }
 
-  #isEntry(index: number, packed: number, bytes: Uint8Array, start: number): boolean {
-    if (this.#entries[index * WORDS + 1] !== packed) return false
-    const offset = this.#entries[index * WORDS]!
+  #isEntry(place: number, packed: number, bytes: Uint8Array, start: number): boolean {
+    if (this.#records[place] !== packed) return false
+    const offset = (place + HEAD) * 4
     const length = packed & 0xff
-    for (let i = 0; i < length; i++) if (this.#names[offset + i] !== bytes[start + i]) return false
+    for (let i = 0; i < length; i++) if (this.#bytes[offset + i] !== bytes[start + i]) return false
     return true
+  }
+
+  #lengthen(): void {
+    // Twice as much, and no record is longer than what a name of 255 bytes needs.
+    const records = unsigned(this.#records.length * 2 + HEAD + 64)
+    records.set(this.#records)
+    this.#records = records
+    this.#bytes = new Uint8Array(records.buffer)
   }
 
   #widen(): void {
@@ -96,11 +98,10 @@ export class DomainSetBuilder {
 
   /** The set, in arrays that are no longer than it needs. The builder must not be used after it. */
   build(): DomainSet {
-    const entries = words(this.#count * WORDS)
-    entries.set(this.#entries.subarray(0, entries.length))
-    const names = new Uint8Array(new SharedArrayBuffer(this.#used))
-    names.set(this.#names.subarray(0, this.#used))
-    return new DomainSet({ filter: filterOf(this.#slots), slots: this.#slots, entries, names }, this.#hasher)
+    const records = unsigned(this.#used)
+    records.set(this.#records.subarray(0, this.#used))
+    const tables = { filter: filterOf(this.#slots), slots: this.#slots, records, size: this.#size }
+    return new DomainSet(tables, this.#hasher)
   }
 }
 
@@ -116,15 +117,10 @@ function filterOf(slots: Int32Array): Int32Array {
   return filter
 }
 
-function words(count: number): Uint32Array {
-  return new Uint32Array(new SharedArrayBuffer(count * 4))
+function unsigned(words: number): Uint32Array {
+  return new Uint32Array(new SharedArrayBuffer(words * 4))
 }
 
-function signed(count: number): Int32Array {
-  return new Int32Array(new SharedArrayBuffer(count * 4))
-}
-
-function copied<T extends Uint32Array | Uint8Array>(from: T, to: T): T {
-  to.set(from)
-  return to
+function signed(words: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(words * 4))
 }

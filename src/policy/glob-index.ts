@@ -39,23 +39,25 @@ export class GlobIndex {
       else places.set(name, { filed: [{ pattern, rule }], wider: undefined })
     }
     const builder = new DomainSetBuilder(hasher, places.size, 0)
-    for (const [name, place] of places) {
-      if (name === '') continue
-      place.wider = widerPlace(places, name)
+    const root = places.get('')!
+    places.delete('')
+    this.#places = [...places.values()]
+    this.#root = root
+    for (const [i, [name, place]] of [...places].entries()) {
+      place.wider = widerPlace(places, name) ?? root
       const bytes = Buffer.from(name, 'latin1')
-      builder.add(bytes, 0, bytes.length, 'subdomains', 0, 0, 0)
+      builder.add(bytes, 0, bytes.length, 'subdomains', 0, i, 0)
     }
     this.size = seen.size
     this.#names = builder.build()
-    this.#places = [...places.values()].slice(1)
-    this.#root = places.get('')!
   }
 
   /** The rule with exactly this port (0: for every port) whose pattern matches; the one with the longest fixed end. */
   find(host: Hostname, port: number): Rule | undefined {
     if (this.size === 0) return undefined
-    const index = this.#names.find(host, 0)
-    let place: Place | undefined = index === -1 ? this.#root : this.#places[index]
+    const found = this.#names.find(host, 0)
+    let place: Place | undefined =
+      found === -1 ? this.#root : this.#places[this.#names.entry(found, host).line]
     for (; place; place = place.wider) {
       for (const { pattern, rule } of place.filed)
         if (pattern.port === port && matchesLabels(pattern.labels, pattern.scope, host)) return rule
@@ -68,10 +70,10 @@ function fixedEnd(pattern: Glob): string {
   return pattern.labels.slice(pattern.labels.findLastIndex((label) => /[*?]/.test(label)) + 1).join('.')
 }
 
-function widerPlace(places: ReadonlyMap<string, Place>, name: string): Place {
+function widerPlace(places: ReadonlyMap<string, Place>, name: string): Place | undefined {
   for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) {
     const place = places.get(name.slice(dot + 1))
     if (place) return place
   }
-  return places.get('')!
+  return undefined
 }

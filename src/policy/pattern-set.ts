@@ -61,18 +61,18 @@ export class PatternSet {
     // A wildcard never matches an address: whoever means addresses writes networks.
     if (host.kind === 'address') return this.#findAddress(unmapped(host.address), port)
     const { names, globs, any } = this.#parts
-    const index = names.find(host.text, port)
-    if (index !== -1) return this.#ruleOf(index)
+    const place = names.find(host.text, port)
+    if (place !== -1) return this.#ruleOf(place, host.text)
     return globs.find(host.text, port) ?? any.get(port)
   }
 
   #findAddress(address: IpAddress, port: number): Rule | undefined {
-    const index = this.#parts.names.findWhole(address.text, port)
-    return index === -1 ? this.#parts.networks.find(address, port) : this.#ruleOf(index)
+    const place = this.#parts.names.findWhole(address.text, port)
+    return place === -1 ? this.#parts.networks.find(address, port) : this.#ruleOf(place, address.text)
   }
 
-  #ruleOf(index: number): Rule {
-    const entry = this.#parts.names.entry(index)
+  #ruleOf(place: number, found: string): Rule {
+    const entry = this.#parts.names.entry(place, found)
     if (entry.file === WITH_RULE) return this.#parts.rules[entry.line]!
     const port = entry.port === 0 ? '' : `:${entry.port}`
     return {
@@ -125,8 +125,8 @@ export class PatternSetBuilder {
 
   #addText(name: string, scope: Scope, port: number, rule: Rule): void {
     const bytes = Buffer.from(name, 'latin1')
-    const index = this.#names.add(bytes, 0, bytes.length, scope, port, this.#rules.length, WITH_RULE)
-    if (index >= 0) this.#rules.push(rule)
+    if (this.#names.add(bytes, 0, bytes.length, scope, port, this.#rules.length, WITH_RULE))
+      this.#rules.push(rule)
   }
 
   /** The file in which the names that follow stand; returns what `addName` wants to know. */
@@ -141,11 +141,12 @@ export class PatternSetBuilder {
 
   /** The set. The builder must not be used after it. */
   build(): PatternSet {
+    const names = this.#names.build()
     const globs = new GlobIndex(this.#hasher, this.#globs)
     return new PatternSet({
       list: this.#list,
-      size: this.#names.size + globs.size + this.#networks.size + this.#any.size,
-      names: this.#names.build(),
+      size: names.size + globs.size + this.#networks.size + this.#any.size,
+      names,
       rules: this.#rules,
       files: this.#files,
       globs,
