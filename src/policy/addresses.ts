@@ -112,7 +112,8 @@ export function classifyAddress(address: IpAddress): AddressClass {
 }
 
 function rowOf(table: readonly Row[], address: IpAddress): AddressClass | undefined {
-  return table.find(([network]) => contains(network, address))?.[1]
+  for (const row of table) if (contains(row[0], address)) return row[1]
+  return undefined
 }
 
 /** `::ffff:192.0.2.1` is `192.0.2.1` to every socket (RFC 4291 §2.5.5.2); all else is returned as it is. */
@@ -161,5 +162,6 @@ export function embeddedIpv4(address: IpAddress): IpAddress[] {
 }
 
 function startsWith(bytes: Uint8Array, prefix: readonly number[]): boolean {
-  return prefix.every((byte, i) => bytes[i] === byte)
+  for (let i = 0; i < prefix.length; i++) if (bytes[i] !== prefix[i]) return false
+  return true
 }
