@@ -14,7 +14,7 @@ export interface ExchangeRecorderParts {
 
 /** Makes events of exchanges: `sallyport.egress.decision`, once each, and `sallyport.egress.completed`. */
 export function createExchangeRecorder({ append, name, completed }: ExchangeRecorderParts): ExchangeRecorder {
-  const proxy: Recording = { name, host: rememberHosts(), agent: remember(flat) }
+  const proxy: Recording = { name, host: rememberHosts(), text: remember(flat) }
   return {
     decided: (exchange, written) => append(decisionEvent(exchange, proxy), written),
     completed: (exchange) => {
@@ -25,7 +25,8 @@ export function createExchangeRecorder({ append, name, completed }: ExchangeReco
 
 interface Recording {
   readonly name: string
-  readonly agent: (userAgent: string) => string
+  /** A value of which there are few. */
+  readonly text: (value: string) => string
   readonly host: (text: string) => RecordedHost
 }
 
@@ -52,7 +53,7 @@ function decisionEvent(exchange: Exchange, proxy: Recording): AuditEvent {
     ...(exchange.trace && { trace: exchange.trace }),
     attributes: {
       ...identity(exchange, proxy),
-      'user_agent.original': exchange.userAgent === undefined ? undefined : proxy.agent(exchange.userAgent),
+      'user_agent.original': exchange.userAgent === undefined ? undefined : proxy.text(exchange.userAgent),
       'url.path': exchange.door === 'http' ? pathOnly(exchange.path) : undefined,
       'http.response.status_code': verdict.status,
       'error.type': verdict.decision === 'deny' ? verdict.reason : undefined,
@@ -88,7 +89,8 @@ function completedEvent(exchange: Exchange, proxy: Recording): AuditEvent {
       'network.peer.address': peer?.address,
       'network.peer.port': peer?.port,
       'network.type': peer && (peer.address.includes(':') ? 'ipv6' : 'ipv4'),
-      'tls.client.server_name': bounded(exchange.serverName),
+      'tls.client.server_name':
+        exchange.serverName === undefined ? undefined : proxy.text(exchange.serverName),
       'error.type': trouble,
       'sallyport.bytes.sent': exchange.bytesSent,
       'sallyport.bytes.received': exchange.bytesReceived,
@@ -107,7 +109,7 @@ function identity(exchange: Exchange, proxy: Recording): Attributes {
     'sallyport.proxy.name': proxy.name,
     'server.address': host?.text,
     'server.port': exchange.authority?.port,
-    'client.address': exchange.client.address || 'unknown',
+    'client.address': proxy.text(exchange.client.address || 'unknown'),
     'client.port': exchange.client.port,
     'network.transport': 'tcp',
     'network.protocol.name': PROTOCOL[exchange.door],
@@ -190,7 +192,7 @@ function troubleSeverity(trouble: Trouble): Severity {
 function pathOnly(path: string | undefined): string | undefined {
   if (path === undefined) return undefined
   const end = path.search(/[?#]/)
-  return bounded(end === -1 ? path : path.slice(0, end))
+  return flat(end === -1 ? path : path.slice(0, end))
 }
 
 function bounded(value: string | undefined): string | undefined {

@@ -1,11 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import type { AuditLog } from '../../src/audit/log.ts'
 import type { Protocol } from '../../src/audit/otel-settings.ts'
+import { readBatch } from '../../src/audit/reader.ts'
 import { type Shipper, type ShipperParts, startShipper } from '../../src/audit/shipper.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { type Collector, startGrpcCollector, startHttpCollector } from '../kit/collector.ts'
@@ -537,4 +547,22 @@ test('AUD-78 only delivered segments are removed, and nothing that was delivered
   })
   expect(recordsOf(folder.dir)[0]?.seq).toBeGreaterThan(100)
   expect(readdirSync(folder.dir).some((name) => name.endsWith('.tmp'))).toBe(false)
+})
+
+test('AUD-79 what lies beyond the confirmed end of the log is not read: a failed write may take it back', async () => {
+  using folder = makeFolder()
+  await using log = await openLog(folder.dir)
+  await appendEach(log, 1, 3)
+  const { end } = log
+  const path = join(folder.dir, end.segment)
+  appendFileSync(
+    path,
+    `${readFileSync(path, 'utf8').split('\n')[0]!.replace('"seq":1,', '"seq":4,')}\n{"seq":5`,
+  )
+  const limits = { records: 10, bytes: 1 << 20 }
+  const batch = await readBatch(folder.dir, { sequence: 0, offset: 0 }, end, limits)
+  expect(batch.records.map((record) => record.seq)).toEqual([1, 2, 3])
+  expect(batch.gaps).toEqual([])
+  expect(batch.next).toMatchObject({ sequence: 3, offset: end.size })
+  truncateSync(path, end.size)
 })
