@@ -148,6 +148,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
     if (decision.kind === 'deny') return refusedBy(exchange, decision)
 
     let addresses: readonly IpAddress[]
+    const refusesNow = (policy: Policy) => decide(policy, { ...question, addresses }, finder).kind === 'deny'
     if (authority.host.kind === 'address') addresses = [authority.host.address]
     else {
       const name = authority.host.text
@@ -160,6 +161,12 @@ export function createAdmission(parts: AdmissionParts): Admission {
         const unrecorded = await record(exchange, decision)
         return unrecorded ? auditRefusal() : { kind: 'trouble', error }
       }
+    }
+    const latest = parts.snapshot()
+    if (latest.version !== exchange.policyVersion && refusesNow(latest.policy)) {
+      // It became stricter during the look-up. One that only became more generous, or would ask, does not count here.
+      current = latest.policy
+      exchange.policyVersion = latest.version
     }
     decision = decide(current, { ...question, addresses }, finder)
     if (decision.kind === 'hold') throw new Error('a permitted name was held after its resolution')

@@ -13,6 +13,8 @@ export interface DnsServer extends AsyncDisposable {
   set(name: string, ...addresses: string[]): void
   /** From now on questions for this name get no answer at all. */
   silence(name: string): void
+  /** Answers for this name again, what was asked meanwhile as well. */
+  speak(name: string): void
 }
 
 const TYPE_A = 1
@@ -21,22 +23,28 @@ const TYPE_AAAA = 28
 /** A DNS server on loopback that knows the names it was told, `*.suffix` included, and answers NXDOMAIN for the rest. */
 export async function startDns(names: Record<string, readonly string[]> = {}): Promise<DnsServer> {
   const known = new Map<string, readonly string[]>(Object.entries(names))
-  const silent = new Set<string>()
+  const silent = new Map<string, (() => void)[]>()
   const questions: string[] = []
   const waiting = new Set<() => void>()
   const socket = createSocket('udp4')
   socket.on('message', (query, from) => {
-    const { name, end, type } = readQuestion(query)
+    const { name, type } = readQuestion(query)
     questions.push(`${name} ${type === TYPE_AAAA ? 'AAAA' : 'A'}`)
     for (const wake of waiting) wake()
-    if (silent.has(name)) return
+    const reply = () => replyTo(query, from.port, from.address)
+    const kept = silent.get(name)
+    if (kept === undefined) reply()
+    else kept.push(reply)
+  })
+  function replyTo(query: Buffer, port: number, address: string): void {
+    const { name, end, type } = readQuestion(query)
     const addresses = known.get(name) ?? known.get(`*.${name.slice(name.indexOf('.') + 1)}`)
     const records = (addresses ?? []).flatMap((text) => {
       const address = parseIpAddress(text)!
       return (address.family === 4 ? TYPE_A : TYPE_AAAA) === type ? [address.bytes] : []
     })
-    socket.send(answer(query, end, type, addresses === undefined, records), from.port, from.address)
-  })
+    socket.send(answer(query, end, type, addresses === undefined, records), port, address)
+  }
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   return {
@@ -53,7 +61,12 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
         look()
       }),
     set: (name, ...addresses) => void known.set(name, addresses),
-    silence: (name) => void silent.add(name),
+    silence: (name) => void silent.set(name, []),
+    speak(name) {
+      const kept = silent.get(name) ?? []
+      silent.delete(name)
+      for (const reply of kept) reply()
+    },
     async [Symbol.asyncDispose]() {
       socket.close()
       await once(socket, 'close')

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readOtelSettings } from '../../src/audit/otel-settings.ts'
@@ -114,7 +114,11 @@ export async function startProxy(options: TestProxyOptions = {}): Promise<TestPr
         .filter((line) => line !== '')
         .map((line) => JSON.parse(line) as Record<string, unknown>)
     },
-    writeConfig: (text) => writeFile(configFile, text, { mode: 0o600 }),
+    async writeConfig(text) {
+      // At once, as editors do it: the daemon watches the file and would load half of it.
+      await writeFile(`${configFile}.new`, text, { mode: 0o600 })
+      await rename(`${configFile}.new`, configFile)
+    },
     async restart() {
       await daemon[Symbol.asyncDispose]()
       daemon = await start()
