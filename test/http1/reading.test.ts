@@ -169,6 +169,16 @@ describe('buffers', () => {
     expect(() => reader.push(bytesOf('x'))).toThrow('takeRest')
     expect(reader.buffered).toBe(0)
   })
+
+  test('HTTP1-54 buffered counts what was pushed and not read, over all pieces', () => {
+    const reader = new RequestReader(DEFAULT_MESSAGE_LIMITS)
+    for (const piece of [GET, GET, GET.slice(0, 10)]) reader.push(bytesOf(piece))
+    const counts = [reader.buffered]
+    for (let event = reader.next(); event !== undefined; event = reader.next()) counts.push(reader.buffered)
+    const two = GET.length + 10
+    expect(counts).toEqual([GET.length + two, two, two, 10, 10])
+    expect(reader.buffered).toBe(10)
+  })
 })
 
 describe('the end of the connection', () => {

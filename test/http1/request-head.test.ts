@@ -353,6 +353,11 @@ describe('what is refused', () => {
     })
     expect(readRequests(`${first}GET / HTTP/3.0\r\n${fields}`)).toMatchObject({ outcome: 'bad_version' })
     expect(readRequests(`${first}\r\n\r\n${first}`)).toMatchObject({ outcome: 'bad_request_line' })
+    const other = (field: string) => readRequests(`${first}${GET}${HOST}${field}\r\n\r\n`).outcome
+    expect(other('X: \0')).toBe('bad_field')
+    expect(other('X: a\rb')).toBe('bad_line_ending')
+    expect(other('X: a\r\n b')).toBe('obsolete_folding')
+    expect(other('X : a')).toBe('bad_field')
     const connect = readRequests(`${first}CONNECT a.example:1 HTTP/1.1\r\n${fields}`)
     expect(connect.messages.map(({ head }) => head.method)).toEqual(['GET', 'CONNECT'])
   })

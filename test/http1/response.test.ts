@@ -337,6 +337,28 @@ describe('what belongs to which request', () => {
     expect(reader.eof()).toBeUndefined()
   })
 
+  test('HTTP1-34 what came after a 101 outlives the buffer it came in', () => {
+    const reader = createReader()
+    reader.expect('GET', true)
+    const pooled = Buffer.from(
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x00',
+      'latin1',
+    )
+    reader.push(pooled)
+    while (reader.next() !== undefined);
+    pooled.fill(0x58)
+    expect(reader.takeRest().toString('latin1')).toBe('\x81\x00')
+  })
+
+  test('HTTP1-35 interim responses are counted for each request anew', () => {
+    const reader = new ResponseReader({ ...DEFAULT_MESSAGE_LIMITS, interimCount: 2 })
+    for (let request = 0; request < 3; request++) {
+      reader.expect('GET')
+      reader.push(Buffer.from(`${'HTTP/1.1 102 Processing\r\n\r\n'.repeat(2)}${OK}Content-Length: 0\r\n\r\n`))
+      for (const kind of ['interim', 'interim', 'head', 'end']) expect(reader.next()).toMatchObject({ kind })
+    }
+  })
+
   test('HTTP1-32 content until close ends with the connection, however the bytes and the end are told', () => {
     const whole = Buffer.from(`${OK}\r\nhello`)
     const drained = createReader()
