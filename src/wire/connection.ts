@@ -163,7 +163,9 @@ export class Connection {
     // Destroyed and not closed yet: what was queued still counts as unflushed, and whoever is called back before the
     // close would ask again at once, for ever.
     else if (this.socket.writableEnded || this.socket.destroyed) this.socket.once('close', flushed)
-    else this.socket.write(EMPTY, (error) => (error ? this.whenFlushed(flushed) : flushed()))
+    // A failed write is told before the socket is destroyed, while Node walks through the writes that were queued: one
+    // that is queued from within that walk would be failed by it as well, without end. So nothing is written any more.
+    else this.socket.write(EMPTY, (error) => (error ? void this.socket.once('close', flushed) : flushed()))
   }
 
   /** Ends our side after what was written; the peer may go on sending. */

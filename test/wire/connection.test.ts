@@ -62,3 +62,39 @@ test('WIRE-02 a flush is told when the kernel has the bytes, and not before', as
   await once(peer, 'end')
   expect(read).toBe(written)
 })
+
+test('WIRE-03 a write that fails in the kernel while others wait behind it is told to each of them once, and ends there', async () => {
+  using wire = createTestWire()
+  await using pair = await acceptedPair(wire)
+  const { connection, peer } = pair
+  // Reading is stopped, so that it is the write that learns of the reset.
+  await new Promise<void>((resolve) => {
+    connection.receiver = {
+      received: () => (resolve(), false),
+      ended: () => {},
+      closed: () => {},
+    }
+    connection.resume()
+    peer.write('x')
+  })
+  // The kernel's buffers are full, so this write is under way and the empty ones that wait for it are queued behind.
+  const bytes = Buffer.alloc(1024 * 1024)
+  while (connection.isFlushed) connection.write(bytes)
+  let told = 0
+  const flushed = Promise.all(
+    [1, 2, 3].map(
+      () =>
+        new Promise<void>((resolve) =>
+          connection.whenFlushed(() => {
+            told++
+            resolve()
+          }),
+        ),
+    ),
+  )
+  expect(told).toBe(0)
+  peer.resetAndDestroy()
+  await flushed
+  expect(told).toBe(3)
+  expect(connection.isClosed).toBe(true)
+})
