@@ -203,7 +203,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       settings: () => doors,
       onClient: (client, present) => (present ? approvals.touch(client) : approvals.released(client)),
       onFault: (error) => log.error({ err: error }, 'a connection failed'),
-      onLimit: (client) => log.warn({ client }, 'a connection was turned away: there are too many'),
+      onLimit: (client, count) =>
+        log.warn({ client, count }, 'a connection was turned away: there are too many'),
     }),
   )
 

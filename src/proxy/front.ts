@@ -53,6 +53,7 @@ export async function openFront(host: string, port: number, parts: FrontParts): 
   const listener = await listen(host, port, {
     ...parts,
     limits: parts.settings,
+    turnAway: () => responder.turnAway(),
     doors: {
       connect: (session, head) => serveConnect(session, head, doors),
       forward: (session, head) => serveForward(session, head, doors),

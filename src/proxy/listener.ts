@@ -20,8 +20,10 @@ export interface ListenerParts {
   readonly onClient: (client: ClientId, present: boolean) => void
   /** Something went wrong that should not; the connection it concerns is gone already. */
   readonly onFault: (error: unknown) => void
-  /** A connection was turned away because there are too many. */
-  readonly onLimit: (client: ClientId) => void
+  /** What a connection gets that is one too many. */
+  readonly turnAway: () => Buffer
+  /** Connections were turned away because there are too many, `count` since the last call: at most one call a second. */
+  readonly onLimit: (client: ClientId, count: number) => void
 }
 
 export interface Listener extends AsyncDisposable {
@@ -33,10 +35,6 @@ export interface Listener extends AsyncDisposable {
   /** Resolves when no connection is left. */
   whenEmpty(): Promise<void>
 }
-
-const OVER_LIMIT =
-  'HTTP/1.1 503 Too many connections\r\nX-Proxy-Error: connection-limit-reached\r\nRetry-After: 5\r\n' +
-  'Content-Length: 0\r\nConnection: close\r\n\r\n'
 
 /** Accepts clients on `host:port` (port 0: any) and serves each connection. Throws what `listen` throws. */
 export async function listen(host: string, port: number, parts: ListenerParts): Promise<Listener> {
@@ -66,10 +64,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     const limits = parts.limits()
     const count = (perClient.get(client.id) ?? 0) + 1
     if (open.size >= limits.connections || count > limits.connectionsPerClient) {
-      parts.onLimit(client.id)
-      socket.on('error', () => {})
-      socket.end(OVER_LIMIT)
-      socket.destroySoon()
+      turnAway(socket, client.id)
       return
     }
     const connection = Connection.accepted(wire, socket)
@@ -79,6 +74,20 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     connection.socket.once('close', () => release(connection, client.id))
     sessions.add(new ClientSession(connection, client, limits, hooks, wire.pulse.now))
     connection.resume()
+  }
+
+  /** A client that opens connections on and on must not fill the log as well. */
+  let turnedAway = 0
+  let toldAt = Number.NEGATIVE_INFINITY
+  function turnAway(socket: Socket, client: ClientId): void {
+    socket.on('error', () => {})
+    socket.end(parts.turnAway())
+    socket.destroySoon()
+    turnedAway++
+    if (toldAt === wire.pulse.now) return
+    toldAt = wire.pulse.now
+    parts.onLimit(client, turnedAway)
+    turnedAway = 0
   }
 
   function release(connection: Connection, client: ClientId): void {

@@ -34,6 +34,8 @@ export interface Answer {
 export interface Responder {
   refusal(exchange: Exchange, asked: Asked | undefined, refusal: Refusal, close: boolean): Answer
   trouble(exchange: Exchange, asked: Asked | undefined, error: ProxyError, close: boolean): Answer
+  /** For a connection that is one too many: nothing of it has been read, so there is no exchange. */
+  turnAway(): Buffer
 }
 
 /** Reason phrases longer than this are cut: some clients print them in one line (clients ignore them otherwise). */
@@ -105,8 +107,27 @@ export function createResponder(options: { readonly name: string; readonly now: 
         close,
       )
     },
+    turnAway() {
+      const row = REASONS.too_many_connections
+      const constant = constantsOf({ ...row, reason: 'too_many_connections', decision: 'deny' })
+      const content = `${constant.json},"retry_after":${TURNED_AWAY_RETRY}}\n`
+      const head = responseHead(row.status, row.phrase, [
+        dateField(),
+        constant.proxyStatus,
+        constant.xProxyError,
+        NO_STORE,
+        PROBLEM_JSON,
+        field('Content-Length', String(content.length)),
+        field('Retry-After', String(TURNED_AWAY_RETRY)),
+        CLOSE,
+      ])
+      return Buffer.concat([head, Buffer.from(content)])
+    },
   }
 }
+
+/** Seconds after which a client that had one connection too many may try again. */
+const TURNED_AWAY_RETRY = 5
 
 interface Constants {
   /** The beginning of the problem document, without the closing brace. */
