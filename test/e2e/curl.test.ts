@@ -10,7 +10,7 @@ import { type DnsServer, startDns } from '../kit/dns.ts'
 import { type RecordLine, type Served, startServed } from '../kit/served.ts'
 import { policyFor } from './policy.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 /** A loopback address of this run's own: port 443 is one for all who test on this machine. */
 const ADDRESS_443 = `127.${1 + (process.pid & 63)}.${(process.pid >> 6) & 255}.${1 + ((process.pid >> 14) & 127)}`

@@ -5,7 +5,7 @@ import { type DnsServer, startDns } from '../kit/dns.ts'
 import { type RecordLine, SALLYPORT, type Served, startServed } from '../kit/served.ts'
 import { policyFor } from './policy.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 let dns: DnsServer
 let origin: ContentOrigin
@@ -20,14 +20,14 @@ afterAll(async () => {
   await dns[Symbol.asyncDispose]()
 })
 
-const serve = (more = ''): Promise<Served> =>
-  startServed({ config: policyFor({ dns: dns.address, ports: [origin.port], more }) })
+const serve = (more: { wait?: string; more?: string } = {}): Promise<Served> =>
+  startServed({ config: policyFor({ dns: dns.address, ports: [origin.port], ...more }) })
 
 const askArgs = (proxy: Served, host: string, ...more: string[]) => [
   '-q',
   '-sS',
   '-m',
-  '60',
+  '100',
   '-x',
   proxy.url,
   ...more,
@@ -57,7 +57,7 @@ test('E2E-30 curl to an unfamiliar host waits; allowed from the command line it 
   expect(list.code).toBe(0)
   expect(list.stdout).toMatch(
     new RegExp(
-      `^ID +TARGET +STATE[^]*\\n${held.id.slice(0, 8)} +new\\.test:${origin.port} +1 waiting, \\d+ s left +127\\.0\\.0\\.1 `,
+      `^ID +TARGET +STATE[^]*\\n${held.id.slice(0, 8)} +new\\.test:${origin.port} +1 waiting, \\d+ (?:s|min) left +127\\.0\\.0\\.1 `,
     ),
   )
   const answered = await proxy.cli('approvals', 'allow', held.id.slice(0, 8), '--for', '1h', '--by', 'ada')
@@ -139,7 +139,7 @@ test('E2E-32 many that ask for one host wait under one approval, and one answer 
 })
 
 test('E2E-33 after the wait curl gets 503 and when to come back; an answer given later still counts, also when the daemon was killed in between', async () => {
-  await using proxy = await serve('[hold]\nwait = "300ms"\n')
+  await using proxy = await serve({ wait: '300ms' })
   const late = await askNow(proxy, 'late.test', '-i')
   expect(late.stdout).toMatch(
     new RegExp(`^HTTP/1\\.1 503 Approval pending for late\\.test:${origin.port}, retry in \\d+ s \\(req `),
@@ -219,7 +219,7 @@ test('E2E-36 a revoked grant is out of force at once', async () => {
 })
 
 test('E2E-37 kill -9 under fire: the record has no torn line and no gap, and every answered request has its decision', async () => {
-  await using proxy = await serve('[audit]\nsegment_size = "64KiB"\n')
+  await using proxy = await serve({ more: '[audit]\nsegment_size = "64KiB"\n' })
   const answeredIds = new Set<string>()
   for (let round = 0; round < 3; round++) {
     const env = plainEnvironment()

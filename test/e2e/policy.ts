@@ -7,6 +7,8 @@ export function policyFor(options: {
   readonly ports: readonly number[]
   readonly allowed?: readonly string[]
   readonly unfamiliar?: 'hold' | 'deny' | 'allow'
+  /** How long a client waits. Long by default: on a busy machine what answers may take its time. */
+  readonly wait?: string
   readonly more?: string
 }): string {
   const ports = [...new Set([80, 443, ...options.ports])]
@@ -17,6 +19,9 @@ denied_domains = ["denied.test"]
 allowed_ports = ${JSON.stringify(ports)}
 unfamiliar = "${options.unfamiliar ?? 'hold'}"
 private = [{ host = "**.test", cidr = "127.0.0.0/8", ports = ${JSON.stringify(ports)} }]
+
+[hold]
+wait = "${options.wait ?? '10m'}"
 
 [upstream]
 resolver = "${options.dns}"

@@ -12,7 +12,7 @@ import { rawClient } from '../kit/raw-client.ts'
 import { readRecord, SALLYPORT, sallyport, startServed } from '../kit/served.ts'
 import { policyFor } from './policy.ts'
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 let dns: DnsServer
 
