@@ -1,6 +1,6 @@
 import type { Alarm, Clock } from '../core/clock.ts'
 import { errnoOf, ProxyError } from '../core/errors.ts'
-import type { IpAddress } from '../core/ip-address.ts'
+import { type IpAddress, parseIpAddress } from '../core/ip-address.ts'
 import { Connection, type Wire } from '../wire/connection.ts'
 
 export interface Dialer {
@@ -97,7 +97,9 @@ export function createDialer(options: DialerOptions): Dialer {
 const IGNORING = { received: () => false, ended: () => {}, closed: () => {} }
 
 function sameAddress(text: string, address: IpAddress): boolean {
-  return text === address.text || text === `::ffff:${address.text}`
+  if (text === address.text || text === `::ffff:${address.text}`) return true
+  // The system writes ::ffff:192.0.2.1 for what is ::ffff:c000:201 here.
+  return parseIpAddress(text)?.text === address.text
 }
 
 function asTrouble(error: Error | undefined): ProxyError {

@@ -54,13 +54,17 @@ export function createResolver(options: ResolverOptions): Resolver {
       ? systemLookup(options.longestTtl)
       : serverLookup(options.server, options.timeout)
   const limited = withLimit(ask, CONCURRENT_LOOKUPS)
-  const cache = new LRUCache<string, readonly IpAddress[] | ProxyError>({
-    max: options.cacheEntries,
-    ttlAutopurge: false,
-    ttlResolution: 0,
-    ttl: Math.max(1, options.longestTtl),
-    perf: { now: () => clock.monotonic() + 1 },
-  })
+  // Without a bound this cache would keep everything: no room means no cache.
+  const cache =
+    options.cacheEntries === 0
+      ? undefined
+      : new LRUCache<string, readonly IpAddress[] | ProxyError>({
+          max: options.cacheEntries,
+          ttlAutopurge: false,
+          ttlResolution: 0,
+          ttl: Math.max(1, options.longestTtl),
+          perf: { now: () => clock.monotonic() + 1 },
+        })
   const running = new Map<string, Promise<readonly IpAddress[]>>()
 
   async function lookUp(name: Hostname): Promise<readonly IpAddress[]> {
@@ -69,11 +73,11 @@ export function createResolver(options: ResolverOptions): Resolver {
       if (answer.addresses.length === 0) throw new ProxyError('dns_error', 'NODATA')
       const addresses = answer.addresses.slice(0, ANSWERS_LIMIT)
       const ttl = Math.min(answer.ttl * 1000, options.longestTtl)
-      if (ttl > 0) cache.set(name, addresses, { ttl })
+      if (ttl > 0) cache?.set(name, addresses, { ttl })
       return addresses
     } catch (error) {
       const trouble = asTrouble(error)
-      if (trouble.code === 'dns_error') cache.set(name, trouble, { ttl: NEGATIVE_TTL_MS })
+      if (trouble.code === 'dns_error') cache?.set(name, trouble, { ttl: NEGATIVE_TTL_MS })
       throw trouble
     } finally {
       running.delete(name)
@@ -82,11 +86,11 @@ export function createResolver(options: ResolverOptions): Resolver {
 
   return {
     cached(name) {
-      const known = cache.get(name)
+      const known = cache?.get(name)
       return known instanceof ProxyError ? undefined : known
     },
     resolve(name) {
-      const known = cache.get(name)
+      const known = cache?.get(name)
       if (known instanceof ProxyError) return Promise.reject(known)
       if (known !== undefined) return Promise.resolve(known)
       let lookup = running.get(name)
@@ -96,7 +100,7 @@ export function createResolver(options: ResolverOptions): Resolver {
       }
       return lookup
     },
-    clear: () => cache.clear(),
+    clear: () => cache?.clear(),
   }
 }
 

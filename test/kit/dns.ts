@@ -15,15 +15,19 @@ export interface DnsServer extends AsyncDisposable {
   silence(name: string): void
   /** Answers for this name again, what was asked meanwhile as well. */
   speak(name: string): void
+  /** From now on questions of this type get SERVFAIL. */
+  fail(name: string, type: 'A' | 'AAAA'): void
 }
 
 const TYPE_A = 1
 const TYPE_AAAA = 28
+const SERVFAIL = 0x8182
 
 /** A DNS server on loopback that knows the names it was told, `*.suffix` included, and answers NXDOMAIN for the rest. */
 export async function startDns(names: Record<string, readonly string[]> = {}): Promise<DnsServer> {
   const known = new Map<string, readonly string[]>(Object.entries(names))
   const silent = new Map<string, (() => void)[]>()
+  const failing = new Set<string>()
   const questions: string[] = []
   const waiting = new Set<() => void>()
   const socket = createSocket('udp4')
@@ -43,7 +47,9 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
       const address = parseIpAddress(text)!
       return (address.family === 4 ? TYPE_A : TYPE_AAAA) === type ? [address.bytes] : []
     })
-    socket.send(answer(query, end, type, addresses === undefined, records), port, address)
+    const reply = answer(query, end, type, addresses === undefined, records)
+    if (failing.has(`${name} ${type}`)) reply.writeUInt16BE(SERVFAIL, 2)
+    socket.send(reply, port, address)
   }
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
@@ -61,6 +67,7 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
         look()
       }),
     set: (name, ...addresses) => void known.set(name, addresses),
+    fail: (name, type) => void failing.add(`${name} ${type === 'A' ? TYPE_A : TYPE_AAAA}`),
     silence: (name) => void silent.set(name, []),
     speak(name) {
       const kept = silent.get(name) ?? []
