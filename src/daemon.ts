@@ -231,10 +231,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       clock,
       onSwap({ snapshot, previous, change }) {
         adopt(snapshot)
-        log.info(
-          { version: snapshot.version, previous: previous.version, ...snapshot.counts, change },
-          'the policy was loaded',
-        )
+        if (change.restart.length > 0)
+          log.warn({ settings: change.restart }, 'changed settings that need a restart keep their old values')
+        if (change.isEmpty)
+          return log.info({ version: snapshot.version }, 'the configuration was loaded: nothing has changed')
+        const { allowed, denied, lists, settings } = change
+        log.info({ version: snapshot.version, allowed, denied, lists, settings }, 'the policy was loaded')
         record.emit('sallyport.policy.changed', SEVERITY.INFO2, {
           'sallyport.policy.outcome': 'adopted',
           'security_rule.version': snapshot.version,

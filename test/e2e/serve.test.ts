@@ -329,3 +329,15 @@ test('E2E-14 the executable tells what does not start: an unknown command, a fil
   for (const word of ['serve', 'approvals', 'explain', 'Examples:', 'Exit codes:', 'SALLYPORT_CONFIG'])
     expect(help.stdout).toContain(word)
 })
+
+test('E2E-15 a reload that changes nothing says so and leaves no record of a change; a setting that waits for a restart is named', async () => {
+  await using proxy = await startServed({ config: '[proxy]\nname = "one"\n' })
+  proxy.child.kill('SIGHUP')
+  await proxy.child.until('stderr', /"the configuration was loaded: nothing has changed"/)
+  await proxy.writeConfig('[proxy]\nname = "two"\n')
+  const [warned] = await proxy.child.until('stderr', /.*changed settings that need a restart.*/)
+  expect(JSON.parse(warned)).toMatchObject({ level: 40, settings: ['proxy.name'] })
+  await proxy.stop()
+  const changes = (await proxy.record()).filter(({ event }) => event === 'sallyport.policy.changed')
+  expect(changes).toHaveLength(1)
+})
