@@ -4,13 +4,13 @@
 #   IMAGE   what docker/Dockerfile makes; default: localhost/sallyport:dev
 #   AGENT   an image with a shell and curl, such as buildpack-deps:trixie-scm
 #
-# Environment: ENGINE (docker or podman; default: whichever is there), RUN_OPTIONS (more options of `run`).
+# Environment: ENGINE (docker or podman; default: docker where its daemon answers), RUN_OPTIONS (more options of `run`).
 # Origin and collector are small Node programs, run by the Node of IMAGE; nothing leaves the machine.
 set -euo pipefail
 [ $# -gt 0 ] || { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 [ $# -gt 1 ] || set -- localhost/sallyport:dev "$1"
 image=$1 agent_image=$2
-engine=${ENGINE:-$(command -v docker || command -v podman)}
+engine=${ENGINE:-$(docker info >/dev/null 2>&1 && echo docker || echo podman)}
 read -ra run_options <<<"${RUN_OPTIONS:-}"
 
 name=sallyport-check-$$
