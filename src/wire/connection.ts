@@ -20,6 +20,8 @@ export interface Receiver {
 
 /** After this much in one direction a connection gets a large read buffer of its own. */
 const PROMOTE_AFTER_BYTES = 256 * 1024
+/** Once a read brings no more than this, it gives the buffer back: what flows is no longer bulk. */
+const DEMOTE_BELOW_BYTES = 16 * 1024
 const LINGER_MS = 5000
 /** Up to so many bytes are copied together for one plain write. */
 const JOIN_BYTES = 16_384
@@ -43,8 +45,9 @@ export class Connection {
   receiver: Receiver = DEAF
   /** When bytes last came or went, by the pulse: a few seconds coarse. */
   activeAt: number
-  bytesRead = 0
   readonly #wire: Wire
+  /** Bytes read since there was a large buffer last. */
+  #carried = 0
   #own: Buffer | undefined
   /** The receiver returned false: it may still hold, or have queued for writing, bytes of our buffer. */
   #lent = false
@@ -96,7 +99,6 @@ export class Connection {
     const connection = new Connection(wire, () => socket)
     socket.pause()
     socket.on('data', (bytes: Buffer) => {
-      connection.bytesRead += bytes.length
       connection.activeAt = wire.pulse.now
       if (!connection.receiver.received(bytes)) socket.pause()
     })
@@ -104,17 +106,27 @@ export class Connection {
   }
 
   #read(bytes: Buffer, count: number): boolean {
-    this.bytesRead += count
     this.activeAt = this.#wire.pulse.now
     if (this.#own !== undefined && bytes.buffer === this.#own.buffer) {
       const more = this.receiver.received(bytes.subarray(0, count))
       this.#lent = !more
+      if (more && count < DEMOTE_BELOW_BYTES) this.#giveBack()
       return more
     }
     const copy = Buffer.allocUnsafe(count)
     bytes.copy(copy, 0, 0, count)
-    if (this.bytesRead > PROMOTE_AFTER_BYTES) this.#own = this.#wire.buffers.take()
+    this.#carried += count
+    if (this.#carried > PROMOTE_AFTER_BYTES && count >= DEMOTE_BELOW_BYTES)
+      this.#own = this.#wire.buffers.take()
     return this.receiver.received(copy)
+  }
+
+  /** A buffer may be used again only if nobody can still be writing from it; otherwise the garbage collector has it. */
+  #giveBack(): void {
+    if (this.#own === undefined) return
+    this.#wire.buffers.give(this.#own, !this.#lent)
+    this.#own = undefined
+    this.#carried = 0
   }
 
   resume(): void {
@@ -205,9 +217,7 @@ export class Connection {
   #close(): void {
     if (this.#closed) return
     this.#closed = true
-    // A buffer goes back only if nobody can still be writing from it; otherwise the garbage collector has it.
-    if (this.#own !== undefined && !this.#lent) this.#wire.buffers.give(this.#own)
-    this.#own = undefined
+    this.#giveBack()
     const receiver = this.receiver
     this.receiver = DEAF
     receiver.closed(this.#error)

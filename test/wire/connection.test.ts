@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
+import { createReadBuffers } from '../../src/wire/buffers.ts'
+import type { Connection } from '../../src/wire/connection.ts'
 import { acceptedPair, createTestWire } from '../kit/connections.ts'
 
 const MEGABYTE = Buffer.alloc(1024 * 1024, 'x')
@@ -37,6 +39,73 @@ test('WIRE-01 whoever waits for a flush of a reset connection is called once, wh
     calls: 1,
     flushed: true,
   })
+})
+
+/** Reads all that comes, and says what it had to read into. */
+function counting(connection: Connection): { bytes: number; sizes: number[] } {
+  const seen = { bytes: 0, sizes: [] as number[] }
+  connection.receiver = {
+    received(bytes) {
+      seen.bytes += bytes.length
+      seen.sizes.push(bytes.buffer.byteLength)
+      return true
+    },
+    ended: () => {},
+    closed: () => {},
+  }
+  connection.resume()
+  return seen
+}
+
+test('WIRE-03 a connection that carries much reads into a large buffer, and gives it back when little comes', async () => {
+  let taken = 0
+  using wire = createTestWire()
+  const buffers = createReadBuffers()
+  const watched = {
+    ...wire,
+    buffers: {
+      shared: buffers.shared,
+      take: () => {
+        taken++
+        return buffers.take()
+      },
+      give: (buffer: Buffer, reusable: boolean) => {
+        taken--
+        expect(reusable).toBe(true)
+        buffers.give(buffer, reusable)
+      },
+    },
+  }
+  await using pair = await acceptedPair(watched)
+  const seen = counting(pair.connection)
+  for (let round = 1; round <= 3; round++) {
+    pair.peer.write(MEGABYTE)
+    while (seen.bytes < round * (MEGABYTE.length + 5) - 5) await new Promise(setImmediate)
+    pair.peer.write('small')
+    while (seen.bytes < round * (MEGABYTE.length + 5)) await new Promise(setImmediate)
+    expect(taken, 'what rests holds none').toBe(0)
+  }
+  expect(Math.max(...seen.sizes)).toBe(256 * 1024)
+})
+
+test('WIRE-04 where no large buffer is left, everything is read all the same', async () => {
+  using wire = createTestWire()
+  await using pair = await acceptedPair({ ...wire, buffers: createReadBuffers({ most: 0 }) })
+  const seen = counting(pair.connection)
+  pair.peer.write(MEGABYTE)
+  while (seen.bytes < MEGABYTE.length) await new Promise(setImmediate)
+  expect(Math.max(...seen.sizes)).toBeLessThan(128 * 1024)
+})
+
+test('WIRE-05 large buffers are used again, and no more of them than there may be', () => {
+  const buffers = createReadBuffers({ most: 2, keep: 1 })
+  const [first, second] = [buffers.take()!, buffers.take()!]
+  expect(buffers.take()).toBeUndefined()
+  buffers.give(first, true)
+  expect(buffers.take()).toBe(first)
+  buffers.give(first, false)
+  buffers.give(second, true)
+  expect([buffers.take(), buffers.take() === first, buffers.take()]).toEqual([second, false, undefined])
 })
 
 test('WIRE-02 a flush is told when the kernel has the bytes, and not before', async () => {
