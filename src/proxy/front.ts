@@ -9,7 +9,7 @@ import { type ConnectSettings, serveConnect } from './connect.ts'
 import { serveForward } from './forward.ts'
 import { listen, type Listener, type ListenerParts } from './listener.ts'
 import { serveMalformed } from './malformed.ts'
-import type { RelayLimits } from './relay.ts'
+import type { RelayLimits } from './relay-parts.ts'
 import { createResponder } from './respond.ts'
 import type { Tunnels } from './tunnels.ts'
 

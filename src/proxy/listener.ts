@@ -3,7 +3,8 @@ import { clientOf, type ClientId } from '../core/client.ts'
 import type { ProtocolError } from '../http1/protocol-error.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
 import { Connection, type Wire } from '../wire/connection.ts'
-import { ClientSession, type SessionHooks, type SessionLimits } from './session.ts'
+import { ClientSession } from './session.ts'
+import type { SessionHooks, SessionLimits } from './session-parts.ts'
 
 export interface ListenerParts {
   readonly wire: Wire

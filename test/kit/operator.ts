@@ -21,6 +21,7 @@ export interface Operator {
   answer(id: string, answer: { verdict: 'allow' | 'deny'; scope?: string; for?: string }): Promise<void>
   grants(): Promise<{ readonly id: string; readonly uses: number }[]>
   revoke(id: string): Promise<void>
+  status(): Promise<{ readonly connections: number }>
 }
 
 export function operatorOf(proxy: TestProxy): Operator {
@@ -43,6 +44,7 @@ export function operatorOf(proxy: TestProxy): Operator {
     answer: async (id, answer) => void (await call('POST', `/v1/approvals/${id}/answer`, answer)),
     grants: async () => (await call('GET', '/v1/grants'))['grants'] as { id: string; uses: number }[],
     revoke: async (id) => void (await call('DELETE', `/v1/grants/${id}`)),
+    status: async () => (await call('GET', '/v1/status')) as { connections: number },
   }
 }
 

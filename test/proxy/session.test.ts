@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { clientOf } from '../../src/core/client.ts'
 import type { RequestHead } from '../../src/http1/request-reader.ts'
-import { ClientSession, type ContentSink } from '../../src/proxy/session.ts'
+import { ClientSession } from '../../src/proxy/session.ts'
+import type { ContentSink } from '../../src/proxy/session-parts.ts'
 import type { Wire } from '../../src/wire/connection.ts'
 import { acceptedPair, type ConnectionPair, createTestWire } from '../kit/connections.ts'
 
