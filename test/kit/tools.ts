@@ -30,7 +30,8 @@ export async function setup(): Promise<void> {
     throw new Error(`the tests drive real clients and ${names} cannot be found in PATH: please install them`)
   process.stdout.write(`installing what the tests drive and this machine lacks: ${names}\n`)
   await aptGet('update', '-q')
-  await aptGet('install', '-y', '-q', '--no-install-recommends', 'ca-certificates', ...packages)
+  // Nothing beyond these, and no upgrades: a machine may have authorities in its bundle that an upgrade would lose.
+  await aptGet('install', '-y', '-q', '--no-install-recommends', '--no-upgrade', ...packages)
   for (const { name, probe } of missing)
     if (find(probe) === undefined) throw new Error(`${name} was installed and still cannot be found in PATH`)
 }
