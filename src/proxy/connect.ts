@@ -12,7 +12,7 @@ import { readOpening, UNRECOGNIZED_NAME_ALERT } from './opening.ts'
 import type { Responder } from './respond.ts'
 import type { ClientSession } from './session.ts'
 import { startTunnel } from './tunnel.ts'
-import type { RunningTunnel, Tunnels } from './tunnels.ts'
+import type { OpeningTunnel, Passage, RunningTunnel, Tunnels } from './tunnels.ts'
 
 export interface ConnectParts extends ArrivalParts {
   readonly admission: Admission
@@ -63,15 +63,19 @@ export async function serveConnect(
       return answerTrouble(session, head, exchange, parts.responder, admitted.error)
     if (admitted.kind === 'gone' || session.isClosed) return exchange.close('client_gone')
 
+    using opening = parts.tunnels.opening({ ...admitted, client: session.client.id })
     let dialled: Dialled
     try {
+      if (!parts.admission.mayStillBegin(exchange, admitted)) throw new ProxyError('policy_changed')
       const dialling = parts.dialer.dial(admitted.addresses, admitted.authority.port)
       session.whenGone(() => dialling.cancel())
+      opening.whenRefused(() => dialling.cancel())
       dialled = await dialling.result
     } catch (error) {
       if (session.isClosed) return exchange.close('client_gone')
       if (!(error instanceof ProxyError)) throw error
-      return answerTrouble(session, head, exchange, parts.responder, error)
+      const trouble = opening.refusal === undefined ? error : new ProxyError(opening.refusal)
+      return answerTrouble(session, head, exchange, parts.responder, trouble)
     }
     exchange.peer = { address: dialled.address, port: admitted.authority.port }
     if (session.isClosed) {
@@ -89,7 +93,8 @@ export async function serveConnect(
       return session.finish()
     }
     const early = session.pass()
-    await openTunnel(session, exchange, early, dialled, { ...admitted, client: session.client.id }, parts)
+    const passage = { ...admitted, client: session.client.id }
+    await openTunnel(session, exchange, early, dialled, passage, opening, parts)
   } catch (error) {
     exchange.close('proxy_internal_error')
     session.abort()
@@ -107,7 +112,8 @@ async function openTunnel(
   exchange: Exchange,
   early: Buffer,
   { connection: origin }: Dialled,
-  admitted: Omit<RunningTunnel, 'tunnel'>,
+  admitted: Passage,
+  opening: OpeningTunnel,
   parts: ConnectParts,
 ): Promise<void> {
   const client = session.connection
@@ -119,36 +125,37 @@ async function openTunnel(
       trouble = why
       client.destroy()
     }
+    opening.whenRefused(giveUp)
     const alarm = parts.clock.after(settings.helloTimeout, () => giveUp('idle_timeout'))
     origin.receiver = {
       received: () => false,
       ended: () => {},
       closed: () => giveUp('connection_terminated'),
     }
-    const opening = await readOpening(client, early, admitted.authority.host, settings.earlyBytes)
+    const hello = await readOpening(client, early, admitted.authority.host, settings.earlyBytes)
     alarm.cancel()
-    if (opening.kind !== 'agrees') {
+    if (hello.kind !== 'agrees') {
       origin.receiver = { received: () => false, ended: () => {}, closed: () => {} }
       origin.destroy()
-      if (opening.kind === 'refused') {
-        exchange.serverName = opening.serverName
-        if (opening.trouble === 'tls_server_name_mismatch') client.write(UNRECOGNIZED_NAME_ALERT)
+      if (hello.kind === 'refused') {
+        exchange.serverName = hello.serverName
+        if (hello.trouble === 'tls_server_name_mismatch') client.write(UNRECOGNIZED_NAME_ALERT)
       }
       client.endAndDrain()
-      return exchange.close(opening.kind === 'refused' ? opening.trouble : trouble)
+      return exchange.close(hello.kind === 'refused' ? hello.trouble : trouble)
     }
-    exchange.serverName = opening.serverName
-    first = opening.bytes
+    exchange.serverName = hello.serverName
+    first = hello.bytes
   }
   if (client.isClosed || origin.isClosed) {
     client.destroy()
     origin.destroy()
     return exchange.close(client.isClosed ? 'client_gone' : 'connection_terminated')
   }
-  if (!parts.admission.mayStillBegin(exchange, admitted)) {
+  if (opening.refusal !== undefined) {
     client.destroy(true)
     origin.destroy(true)
-    return exchange.close('policy_changed')
+    return exchange.close(opening.refusal)
   }
   if (first.length > 0) {
     exchange.bytesSent += first.length

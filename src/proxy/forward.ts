@@ -9,6 +9,7 @@ import type { Pulse } from '../wire/pulse.ts'
 import type { Admission, Admitted } from './admission.ts'
 import { answerRefusal, answerTrouble } from './answer.ts'
 import { type ArrivalParts, hasLooped, openExchange, readTarget } from './arrival.ts'
+import { asksForWebSocket } from './forward-fields.ts'
 import { relayExchange } from './relay.ts'
 import type { RelayLimits } from './relay-parts.ts'
 import type { Responder } from './respond.ts'
@@ -77,6 +78,9 @@ async function passOn(
   const { authority, addresses } = admitted
   const key = originKey(session.client, authority)
   const via = field('Via', `1.1 ${parts.name}`)
+  using opening = asksForWebSocket(head)
+    ? parts.tunnels.opening({ ...admitted, client: session.client.id })
+    : undefined
   let kept = parts.origins.take(key, addresses)
   for (;;) {
     let origin: Origin
@@ -108,10 +112,12 @@ async function passOn(
       case 'upgraded': {
         exchange.status = 101
         const early = session.pass()
-        if (!parts.admission.mayStillBegin(exchange, admitted)) {
+        const changed = parts.admission.mayStillBegin(exchange, admitted) ? undefined : 'policy_changed'
+        const refusal = opening?.refusal ?? changed
+        if (refusal !== undefined) {
           session.connection.destroy(true)
           origin.connection.destroy(true)
-          return exchange.close('policy_changed')
+          return exchange.close(refusal)
         }
         exchange.bytesSent += early.length
         exchange.bytesReceived += outcome.rest.length

@@ -1,6 +1,6 @@
 import { authorityText } from '../core/authority.ts'
 import { type Reason, REASONS } from '../core/decision.ts'
-import { type ProxyError, TROUBLES } from '../core/errors.ts'
+import { type ProxyError, type Trouble, TROUBLES } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import { type Field, field, firstValue } from '../core/fields.ts'
 import { proxyStatus } from '../core/status-fields.ts'
@@ -102,6 +102,7 @@ export function createResponder(options: { readonly name: string; readonly now: 
           xProxyError: error.code.replaceAll('_', '-'),
           phrase: row.title.replace(/\.$/, ''),
           advice: 'The destination is permitted; the trouble lies between this proxy and it. Retry later.',
+          ...NOT_ON_THE_WAY[error.code],
           ...(error.detail === undefined ? {} : { detail: error.detail }),
         },
         close,
@@ -124,6 +125,21 @@ export function createResponder(options: { readonly name: string; readonly now: 
       return Buffer.concat([head, Buffer.from(content)])
     },
   }
+}
+
+/** Trouble that is none between us and the destination; its codes are no error types of RFC 9209 either. */
+const NOT_ON_THE_WAY: Partial<Record<Trouble, Partial<Said>>> = {
+  idle_timeout: { proxyStatus: 'http_request_error', advice: 'Send the content without such a long break.' },
+  policy_changed: {
+    decision: 'deny',
+    proxyStatus: 'http_request_denied',
+    advice: 'Ask again: it is decided anew, by the new policy.',
+  },
+  grant_revoked: {
+    decision: 'deny',
+    proxyStatus: 'http_request_denied',
+    advice: 'Ask again: somebody may approve it anew.',
+  },
 }
 
 /** Seconds after which a client that had one connection too many may try again. */

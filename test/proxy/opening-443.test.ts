@@ -152,10 +152,9 @@ testOn443('OPN-28 a tunnel to an address needs no server name', async () => {
 })
 
 testOn443('OPN-29 a policy that became stricter while the hello was awaited closes the tunnel', async () => {
-  await using route = await routeTo443()
+  await using route = await routeTo443({ complaints: /tunnels that the new policy denies were closed/ })
   await using client = await route.tunnel()
   await route.reload({ allowed: [], denied: ['ok.test'] })
-  client.write(hello('ok.test'))
   await client.rest()
   expect(await route.completed()).toMatchObject({
     'error.type': 'policy_changed',
@@ -176,5 +175,20 @@ testOn443('OPN-30 an approved tunnel still has to name its target', async () => 
   client.write(hello('ok.test'))
   await client.rest()
   expect(await route.completed()).toMatchObject({ 'error.type': 'tls_server_name_mismatch' })
+  expect(route.heard()).toBe('')
+})
+
+testOn443('OPN-31 a grant that is revoked while the hello is awaited closes the tunnel', async () => {
+  await using route = await routeTo443()
+  await using client = await route.client()
+  client.write('CONNECT new.test:443 HTTP/1.1\r\n\r\n')
+  const operator = operatorOf(route.proxy)
+  const { id } = await operator.asked('new.test')
+  await operator.answer(id, { verdict: 'allow', scope: 'always' })
+  await client.until('\r\n\r\n')
+  const [grant] = await operator.grants()
+  await operator.revoke(grant!.id)
+  await client.rest()
+  expect(await route.completed()).toMatchObject({ 'error.type': 'grant_revoked', 'sallyport.bytes.sent': 0 })
   expect(route.heard()).toBe('')
 })

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { startDeafOrigin } from '../kit/deaf-origin.ts'
 import { readReply } from '../kit/http-reply.ts'
 import { operatorOf } from '../kit/operator.ts'
 import { startEchoOrigin, startHttpOrigin } from '../kit/origin.ts'
@@ -168,4 +169,30 @@ test('REL-10 an open approval does not outlive a policy that denies its host', a
   const reply = await readReply(client)
   expect([reply.status, JSON.parse(reply.content)['reason']]).toEqual([403, 'denied'])
   expect(route.origin.connections).toBe(0)
+})
+
+test('REL-11 what a policy denies, or a revocation, while it is dialled is 403 and not dialled any further', async () => {
+  await using route = await startRoute({ origin: startDeafOrigin(), complaints: CLOSED })
+  await using client = await route.client()
+  client.write(`CONNECT ${route.authority} HTTP/1.1\r\n\r\n`)
+  await route.proxy.event('sallyport.egress.decision')
+  await route.reload({ allowed: [], denied: ['ok.test'] })
+  const denied = await readReply(client)
+  expect([denied.status, denied.reason, denied.get('proxy-status')]).toEqual([
+    403,
+    expect.stringMatching(/^A new policy denies this destination \(req /),
+    'sallyport; error=http_request_denied',
+  ])
+  expect(JSON.parse(denied.content)).toMatchObject({ reason: 'policy_changed', decision: 'deny' })
+  expect(await route.completed()).toMatchObject({ 'error.type': 'policy_changed' })
+
+  const operator = operatorOf(route.proxy)
+  client.write(`CONNECT new.test:${route.origin.port} HTTP/1.1\r\n\r\n`)
+  const { id } = await operator.asked('new.test')
+  await operator.answer(id, { verdict: 'allow', scope: 'always' })
+  await route.proxy.event('sallyport.egress.decision', () => true, 2)
+  const [grant] = await operator.grants()
+  await operator.revoke(grant!.id)
+  const revoked = await readReply(client)
+  expect([revoked.status, JSON.parse(revoked.content)['reason']]).toEqual([403, 'grant_revoked'])
 })

@@ -155,6 +155,7 @@ test('FWD-56 a WebSocket that a policy denies while it is asked for is closed as
     origin: startRawOrigin((socket) => {
       socket.once('data', () => asked.resolve(() => socket.write(`${SWITCH}\r\n`)))
     }),
+    complaints: /tunnels that the new policy denies were closed/,
   })
   await using client = await route.client()
   client.write(ask(route))
