@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Agent, type Dispatcher } from 'undici'
+import { configuredSocket } from '../config/load.ts'
 import { errnoOf } from '../core/errors.ts'
+import { configPath } from './config-path.ts'
 import { CommandFailed, EXIT } from './exit-codes.ts'
 import { loadOrFail } from './load-or-fail.ts'
 import { shown, type Terminal } from './terminal.ts'
@@ -34,8 +36,14 @@ export interface AdminClient extends AsyncDisposable {
 /** Opens the way to a running daemon: its Unix socket as configured, or what the options say. */
 export async function openAdminClient(options: AdminOptions, terminal: Terminal): Promise<AdminClient> {
   if (options.admin !== undefined) return tcpClient(options.admin, options.tokenFile)
-  const socket = options.socket ?? (await loadOrFail(options.config, terminal)).snapshot.settings.admin.socket
+  const socket = options.socket ?? (await socketOf(options.config, terminal))
   return clientOf(new Agent({ connect: { socketPath: socket } }), 'http://localhost', {}, socket)
+}
+
+/** A configuration with a mistake in it does not keep people from the daemon, which still runs with the last good one. */
+async function socketOf(config: string | undefined, terminal: Terminal): Promise<string> {
+  const socket = await configuredSocket(configPath(config, terminal.env), terminal.env)
+  return socket ?? (await loadOrFail(config, terminal)).snapshot.settings.admin.socket
 }
 
 function tcpClient(url: string, tokenFile: string | undefined): AdminClient {

@@ -22,7 +22,7 @@ export function banner(
   terminal: Terminal,
 ): string {
   const { settings, counts, version } = snapshot
-  const url = `http://${listenAddressText(address)}`
+  const url = `http://${listenAddressText(reachable(address))}`
   const dim = (text: string) => styled(terminal, 'dim', text)
   const bold = (text: string) => styled(terminal, 'bold', text)
   const source = file === undefined ? 'no configuration file, defaults only' : shown(file)
@@ -31,10 +31,11 @@ export function banner(
     `export HTTPS_PROXY=${url} HTTP_PROXY=${url} https_proxy=${url} http_proxy=${url}`,
     'export NO_PROXY=localhost,127.0.0.1,::1 no_proxy=localhost,127.0.0.1,::1 NODE_USE_ENV_PROXY=1',
   ]
+  const everywhere = reachable(address) === address ? '' : dim('  and every other address of this machine')
   return [
     `${bold('sallyport')} ${packageVersion()}: the controlled way out`,
     '',
-    `  proxy   ${bold(url)}`,
+    `  proxy   ${bold(url)}${everywhere}`,
     `  policy  ${counts.allowed} domains allowed, ${counts.denied} denied; ${REST[settings.policy.unfamiliar]}`,
     dim(`          ${source}, version ${version}`),
     `  admin   ${shown(settings.admin.socket)}`,
@@ -47,6 +48,14 @@ export function banner(
     '',
     '',
   ].join('\n')
+}
+
+type Address = Daemon['address']
+
+/** Nobody can connect to 0.0.0.0 or ::, which stand for every address of the machine. */
+function reachable(address: Address): Address {
+  if (address.address === '0.0.0.0') return { ...address, address: '127.0.0.1' }
+  return address.address === '::' ? { ...address, address: '::1' } : address
 }
 
 function exportText(telemetry: OtelSettings): string {

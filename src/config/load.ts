@@ -54,21 +54,11 @@ export async function loadConfig(
   environment: Environment,
   options: LoadOptions = {},
 ): Promise<LoadResult> {
-  const source = file === undefined ? NO_FILE : await readDocument(file)
-  const variables = readEnvironment(environment)
-  const overrides = readOverrides(options.overrides ?? {})
-  const layers = mergeLayers(source.document, variables.assignments, overrides.assignments)
-  const problems = [...source.problems, ...variables.problems, ...overrides.problems]
-  const parsed = settingsSchema.safeParse(layers.merged)
-  if (!parsed.success) problems.push(...issuesToProblems(parsed.error.issues, layers))
-  const files: FileState[] = [...source.states]
-  if (source.problems.length > 0) return invalid(problems, files)
-
-  // With what is wrong set back to its default, the rest is checked too: all problems are told at once.
-  const { settings: plain, repaired } = parsed.success
-    ? { settings: parsed.data, repaired: new Set<string>() }
-    : repair(layers.merged, parsed.error.issues)
-  const settings = resolvePaths(plain, layers, { file, cwd: options.cwd ?? process.cwd() })
+  const read = await readSettings(file, environment, options)
+  const { problems, layers } = read
+  const files: FileState[] = [...read.source.states]
+  if (read.settings === undefined) return invalid(problems, files)
+  const { settings, repaired, source } = read
   problems.push(...checkSettings(settings, layers, repaired))
   const lists = await readDeniedFiles(settings, layers)
   files.push(...lists.states)
@@ -98,6 +88,37 @@ export async function loadConfig(
     warnings: sortProblems([...source.warnings, ...lists.warnings, ...compiled.warnings]),
   }
   return { kind: 'ok', snapshot, files }
+}
+
+/**
+ * The path of the admin socket as the configuration says it, whatever else is wrong with it: a running daemon goes on with
+ * its last good policy, and must be reached while the file on disk is broken. Nothing is compiled. Undefined where the
+ * file cannot be read at all.
+ */
+export async function configuredSocket(
+  file: string | undefined,
+  environment: Environment,
+  options: Pick<LoadOptions, 'cwd'> = {},
+): Promise<string | undefined> {
+  return (await readSettings(file, environment, options)).settings?.admin.socket
+}
+
+/** All layers as settings, with what is wrong set back to its default so that the rest can be checked too. */
+async function readSettings(file: string | undefined, environment: Environment, options: LoadOptions) {
+  const source = file === undefined ? NO_FILE : await readDocument(file)
+  const variables = readEnvironment(environment)
+  const overrides = readOverrides(options.overrides ?? {})
+  const layers = mergeLayers(source.document, variables.assignments, overrides.assignments)
+  const problems = [...source.problems, ...variables.problems, ...overrides.problems]
+  const parsed = settingsSchema.safeParse(layers.merged)
+  if (!parsed.success) problems.push(...issuesToProblems(parsed.error.issues, layers))
+  const common = { source, layers, problems }
+  if (source.problems.length > 0) return { ...common, settings: undefined, repaired: new Set<string>() }
+  const { settings: plain, repaired } = parsed.success
+    ? { settings: parsed.data, repaired: new Set<string>() }
+    : repair(layers.merged, parsed.error.issues)
+  const settings = resolvePaths(plain, layers, { file, cwd: options.cwd ?? process.cwd() })
+  return { ...common, settings, repaired }
 }
 
 interface Source {
