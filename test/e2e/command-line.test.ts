@@ -152,19 +152,18 @@ test('E2E-70 the beginning of an id that several share is told with all of them,
 })
 
 test('E2E-63 what a client chose cannot draw on the terminal of the one who answers, nor forge a line', async () => {
-  await using client = await rawClient(proxy.port)
   const hostile = Buffer.from('\u202evil\u2066 \u009b2J café', 'utf8').toString('latin1')
-  client.write(
-    `GET http://hostile.test/${hostile.replaceAll(' ', '')}%1b[2J%0aallow HTTP/1.1\r\nHost: hostile.test\r\nUser-Agent: ${hostile}\r\n\r\n`,
-  )
-  const answered = await Promise.race([proxy.held('hostile.test'), client.until('\r\n')])
-  expect(answered, 'the target itself must be refused or reduced').toBeDefined()
+  await using path = await rawClient(proxy.port)
+  path.write(`GET http://path.test/${hostile.replaceAll(' ', '')} HTTP/1.1\r\nHost: path.test\r\n\r\n`)
+  expect(await path.until('\r\n')).toMatch(/^HTTP\/1\.1 400 /)
   await using escape = await rawClient(proxy.port)
   escape.write('CONNECT escape.test:443 HTTP/1.1\r\nUser-Agent: a\u001b[2Jb\r\n\r\n')
   // A control character in a field value is refused by the codec (RFC 9110 §5.5).
   expect(await escape.until('\r\n')).toMatch(/^HTTP\/1\.1 400 /)
   await using wide = await rawClient(proxy.port)
-  wide.write(`CONNECT wide.test:443 HTTP/1.1\r\nUser-Agent: ${hostile}\r\n\r\n`)
+  wide.write(
+    `GET http://wide.test/%1b[2J%0aallow HTTP/1.1\r\nHost: wide.test\r\nUser-Agent: ${hostile}\r\n\r\n`,
+  )
   await proxy.held('wide.test')
   const list = await proxy.cli('approvals')
   const json = await proxy.cli('approvals', '--json')
