@@ -55,7 +55,7 @@ const bytes = Buffer.from(names.map((name, i) => (i % 10 === 0 ? `*.${name}` : n
 
 function compile(): Policy {
   const { policy, problems } = compilePolicy({
-    allowed: ['**.allowed.example', 'registry.npmjs.example', 'git*.example.net', 'svc.example.org:8443'].map(
+    allowed: ['**.allowed.example', 'packages.example', 'git*.example.net', 'svc.example.org:8443'].map(
       (text, i) => ({ text, source: { file: 'bench.toml', line: i + 1 } }),
     ),
     denied: [],

@@ -6,20 +6,20 @@ import { readFile } from 'node:fs/promises'
 import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { type Admin, createAdmin } from './admin/admin.ts'
-import { type Approvals, createApprovals } from './approvals/approvals.ts'
-import type { ApprovalSettings } from './approvals/settings.ts'
+import { healthChecks } from './admin/health.ts'
+import { createApprovals } from './approvals/approvals.ts'
 import { APPROVAL_MIGRATIONS } from './approvals/store.ts'
-import { type AuditLog, openAuditLog } from './audit/log.ts'
-import { createLiveRecord, type LiveRecord } from './audit/live-record.ts'
+import { openAuditLog } from './audit/log.ts'
+import { createLiveRecord } from './audit/live-record.ts'
 import type { ExportSettings } from './audit/otel-settings.ts'
 import { createOtlpExporter } from './audit/otlp-exporter.ts'
 import { createExchangeRecorder } from './audit/record.ts'
 import { type Shipper, startShipper } from './audit/shipper.ts'
+import { approvalSettings } from './config/approval-settings.ts'
 import type { LoadOptions, LoadResult, Loaded } from './config/load.ts'
 import { listenAddressText } from './config/listen-address.ts'
 import { formatProblem } from './config/problems.ts'
 import { createReloader, type ReloadOutcome } from './config/reload.ts'
-import type { Settings } from './config/schema.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import type { ClientId } from './core/client.ts'
 import type { Clock } from './core/clock.ts'
@@ -28,9 +28,10 @@ import { decide } from './policy/decide.ts'
 import { explain } from './policy/explain.ts'
 import { withOwnListeners } from './policy/policy.ts'
 import { createAdmission } from './proxy/admission.ts'
+import { drainTraffic } from './proxy/drain.ts'
 import { frontSettings, responseLimits } from './proxy/front-settings.ts'
 import { type Front, openFront } from './proxy/front.ts'
-import { createTunnels, type Tunnels } from './proxy/tunnels.ts'
+import { createTunnels } from './proxy/tunnels.ts'
 import { openDatabase } from './storage/sqlite.ts'
 import { createDialer } from './upstream/dialer.ts'
 import { createOrigins } from './upstream/origins.ts'
@@ -278,7 +279,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
         proxy: [listenAddressText(front.address)],
         connections: front.connections,
       }),
-      health: () => healthOf(audit, front, shipper),
+      health: () =>
+        healthChecks({ auditFailure: audit.failure, exporter: shipper?.state, isDraining: front.isDraining }),
       subscribeEvents: record.subscribe,
       emit: record.append,
       clock,
@@ -308,6 +310,16 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     return opened.disposeAsync()
   }
 
+  async function drainOnce(): Promise<void> {
+    record.emit('sallyport.process.draining', SEVERITY.INFO, {
+      'sallyport.connections': front.connections,
+      'sallyport.tunnels': tunnels.size,
+    })
+    approvals.drain()
+    await drainTraffic(front, tunnels, current.settings.drain.timeout, clock)
+    record.emit('sallyport.process.stopped', SEVERITY.INFO, { 'sallyport.connections': front.connections })
+  }
+
   return {
     address: front.address,
     get snapshot() {
@@ -316,67 +328,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     reload: () => reloader.reload(),
     onRecord: record.subscribe,
     drain() {
-      draining ??= drainAll({
-        front,
-        tunnels,
-        approvals,
-        record,
-        clock,
-        timeout: current.settings.drain.timeout,
-      }).finally(() => opened.disposeAsync())
+      draining ??= drainOnce().finally(() => opened.disposeAsync())
       return draining
     },
     [Symbol.asyncDispose]: () => draining ?? close(),
   }
-}
-
-interface DrainParts {
-  readonly front: Front
-  readonly tunnels: Tunnels
-  readonly approvals: Approvals
-  readonly record: LiveRecord
-  readonly clock: Clock
-  readonly timeout: number
-}
-
-async function drainAll({ front, tunnels, approvals, record, clock, timeout }: DrainParts): Promise<void> {
-  record.emit('sallyport.process.draining', SEVERITY.INFO, {
-    'sallyport.connections': front.connections,
-    'sallyport.tunnels': tunnels.size,
-  })
-  front.drain()
-  approvals.drain()
-  const late = Promise.withResolvers<void>()
-  const alarm = clock.after(timeout, () => late.resolve())
-  await Promise.race([front.whenEmpty(), late.promise])
-  alarm.cancel()
-  tunnels.closeWhere(() => true, 'draining')
-  record.emit('sallyport.process.stopped', SEVERITY.INFO, { 'sallyport.connections': front.connections })
-}
-
-function healthOf(
-  audit: AuditLog,
-  front: Front,
-  shipper: Shipper | undefined,
-): { name: string; ok: boolean; detail?: string }[] {
-  return [
-    { name: 'policy', ok: true, detail: 'a policy is in force' },
-    audit.failure === undefined
-      ? { name: 'audit', ok: true, detail: 'the audit log can be written' }
-      : { name: 'audit', ok: false, detail: `the audit log cannot be written: ${audit.failure.message}` },
-    // A collector that is away loses nothing, so it does not make the proxy unready.
-    { name: 'export', ok: true, detail: exportDetail(shipper) },
-    front.isDraining
-      ? { name: 'traffic', ok: false, detail: 'the proxy is shutting down' }
-      : { name: 'traffic', ok: true, detail: 'the proxy takes connections' },
-  ]
-}
-
-function exportDetail(shipper: Shipper | undefined): string {
-  if (shipper === undefined) return 'the record is exported nowhere'
-  const { lagRecords, lastError } = shipper.state
-  const trouble = lastError === undefined ? '' : `; the last attempt failed: ${lastError.message}`
-  return `${lagRecords} records wait for the collector${trouble}`
 }
 
 function ownListeners(front: Front, admin: Admin | undefined) {
@@ -386,16 +342,4 @@ function ownListeners(front: Front, admin: Admin | undefined) {
 
 function localAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((each) => (each ?? []).map(({ address }) => address))
-}
-
-function approvalSettings({ hold, approval }: Settings): ApprovalSettings {
-  return {
-    waitMs: hold.wait,
-    ttlMs: approval.ttl,
-    sessionIdleMs: approval.session_idle,
-    maxPerClient: hold.per_client,
-    maxTotal: hold.total,
-    maxWaiters: hold.waiters_per_approval,
-    whenUnattended: hold.when_unattended,
-  }
 }
