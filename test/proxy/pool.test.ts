@@ -108,6 +108,17 @@ test('FWD-74 what may not be sent twice is not: POST on a dead connection is 502
   }
 })
 
+test('FWD-81 an upload whose content has gone out on a dead connection is not begun anew without it', async () => {
+  await using route = await startRoute({ origin: startAnswering() })
+  await get(route)
+  route.origin.answerBy((socket) => socket.resetAndDestroy())
+  await using client = await route.client()
+  client.write(`PUT ${route.url('/')} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello`)
+  const reply = await readReply(client)
+  expect([reply.status, reply.get('x-proxy-error')]).toEqual([502, 'connection-terminated'])
+  expect(route.origin.connections).toBe(1)
+})
+
 test('FWD-75 a fresh connection that dies is not tried again, and half an answer is never thrown away', async () => {
   await using route = await startRoute({ origin: startAnswering() })
   route.origin.answerBy((socket) => socket.resetAndDestroy())

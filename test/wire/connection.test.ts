@@ -108,6 +108,22 @@ test('WIRE-05 large buffers are used again, and no more of them than there may b
   expect([buffers.take(), buffers.take() === first, buffers.take()]).toEqual([second, false, undefined])
 })
 
+test('WIRE-06 whoever asks for the flush of a connection that is being closed hears of its close', async () => {
+  using wire = createTestWire()
+  await using pair = await acceptedPair(wire)
+  const { connection, peer } = pair
+  peer.pause()
+  while (connection.isFlushed) connection.write(MEGABYTE)
+  connection.destroy()
+  const heard = new Promise<boolean>((resolve) => {
+    connection.whenFlushed(() => resolve(connection.isClosed))
+  })
+  expect(connection.isFlushed).toBe(false)
+  expect(await heard).toBe(true)
+  expect(connection.isFlushed).toBe(true)
+  expect(await new Promise((resolve) => connection.whenFlushed(() => resolve('at once')))).toBe('at once')
+})
+
 test('WIRE-02 a flush is told when the kernel has the bytes, and not before', async () => {
   using wire = createTestWire()
   await using pair = await acceptedPair(wire)
