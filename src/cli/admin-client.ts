@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { Agent, type Dispatcher } from 'undici'
-import { configuredSocket } from '../config/load.ts'
+import { Agent, type IncomingMessage, request, type RequestOptions } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { errnoOf } from '../core/errors.ts'
 import { configPath } from './config-path.ts'
 import { CommandFailed, EXIT } from './exit-codes.ts'
-import { loadOrFail } from './load-or-fail.ts'
 import { shown, type Terminal } from './terminal.ts'
 
 export interface AdminOptions {
@@ -36,12 +35,17 @@ export interface AdminClient extends AsyncDisposable {
 /** Opens the way to a running daemon: its Unix socket as configured, or what the options say. */
 export async function openAdminClient(options: AdminOptions, terminal: Terminal): Promise<AdminClient> {
   if (options.admin !== undefined) return tcpClient(options.admin, options.tokenFile)
-  const socket = options.socket ?? (await socketOf(options.config, terminal))
-  return clientOf(new Agent({ connect: { socketPath: socket } }), 'http://localhost', {}, socket)
+  const socketPath = options.socket ?? (await socketOf(options.config, terminal))
+  return clientOf({ socketPath, headers: { host: 'localhost' } }, socketPath)
 }
 
 /** A configuration with a mistake in it does not keep people from the daemon, which still runs with the last good one. */
 async function socketOf(config: string | undefined, terminal: Terminal): Promise<string> {
+  // Loaded only here: whoever names the socket need not wait for what reads configurations.
+  const [{ configuredSocket }, { loadOrFail }] = await Promise.all([
+    import('../config/load.ts'),
+    import('./load-or-fail.ts'),
+  ])
   const socket = await configuredSocket(configPath(config, terminal.env), terminal.env)
   return socket ?? (await loadOrFail(config, terminal)).snapshot.settings.admin.socket
 }
@@ -58,53 +62,72 @@ function tcpClient(url: string, tokenFile: string | undefined): AdminClient {
       `--token-file ${tokenFile} cannot be read (${errnoOf(error) ?? 'unknown error'})`,
     )
   }
-  return clientOf(new Agent(), url.replace(/\/$/, ''), { authorization: `Bearer ${token}` }, url)
+  const { hostname, port } = parsedUrl(url)
+  return clientOf(
+    { host: hostname.replace(/^\[|\]$/g, ''), port, headers: { authorization: `Bearer ${token}` } },
+    url,
+  )
 }
 
-function clientOf(agent: Agent, base: string, headers: Record<string, string>, where: string): AdminClient {
-  async function send(options: Partial<Dispatcher.RequestOptions> & { method: string; path: string }) {
-    const { path, ...rest } = options
-    try {
-      return await agent.request({
-        origin: base,
-        path,
-        ...rest,
-        headers: { ...headers, ...(rest.headers as Record<string, string> | undefined) },
-      } as Dispatcher.RequestOptions)
-    } catch (error) {
-      if (error instanceof Error && error.name === 'AbortError') throw error
-      throw unreachableDaemon(where, error)
-    }
+function parsedUrl(url: string): URL {
+  const parsed = URL.parse(url)
+  if (parsed?.protocol === 'http:' && parsed.pathname === '/') return parsed
+  throw new CommandFailed(EXIT.usage, `--admin ${shown(url)}: write it as http://127.0.0.1:3129`)
+}
+
+function clientOf(way: RequestOptions, where: string): AdminClient {
+  // Its own, so that no proxy variable of the environment sends it elsewhere.
+  const agent = new Agent()
+
+  function send(method: string, path: string, body?: object, signal?: AbortSignal): Promise<IncomingMessage> {
+    const content = body === undefined ? undefined : JSON.stringify(body)
+    const headers =
+      content === undefined ? way.headers : { ...way.headers, 'content-type': 'application/json' }
+    return new Promise((resolve, reject) => {
+      const asked = request({ ...way, agent, method, path, headers, ...(signal && { signal }) }, resolve)
+      asked.on('error', (error) =>
+        reject(error.name === 'AbortError' ? error : unreachableDaemon(where, error)),
+      )
+      asked.end(content)
+    })
   }
 
   return {
     where,
     async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
-      const response = await send({
-        method,
-        path,
-        ...(body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-      })
-      const answer: unknown = await response.body.json()
-      if (response.statusCode < 400 || path.startsWith('/readyz')) return answer as T
+      const response = await send(method, path, body)
+      const answer = await answerOf(response, where)
+      if (response.statusCode! < 400 || path.startsWith('/readyz')) return answer as T
       throw refused(answer as AdminProblem, path)
     },
     async *events(path, signal) {
-      const response = await send({ method: 'GET', path, signal, bodyTimeout: 60_000 })
-      if (response.statusCode >= 400) throw refused((await response.body.json()) as AdminProblem, path)
-      let text = ''
-      for await (const bytes of untilCut(response.body, signal, where)) {
-        text += String(bytes)
-        for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
-          const event = parseEvent(text.slice(0, end))
-          text = text.slice(end + 2)
+      const response = await send('GET', path, undefined, signal)
+      if (response.statusCode! >= 400) throw refused((await answerOf(response, where)) as AdminProblem, path)
+      response.setEncoding('utf8')
+      let unread = ''
+      for await (const more of untilCut(response, signal, where)) {
+        unread += String(more)
+        for (let end = unread.indexOf('\n\n'); end !== -1; end = unread.indexOf('\n\n')) {
+          const event = parseEvent(unread.slice(0, end))
+          unread = unread.slice(end + 2)
           if (event !== undefined) yield event
         }
       }
     },
-    [Symbol.asyncDispose]: () => agent.destroy(),
+    async [Symbol.asyncDispose]() {
+      agent.destroy()
+    },
+  }
+}
+
+async function answerOf(response: IncomingMessage, where: string): Promise<unknown> {
+  try {
+    return JSON.parse(await text(response)) as unknown
+  } catch {
+    throw new CommandFailed(
+      EXIT.unreachable,
+      `what answers at ${where} is no Sallyport; check --admin or --socket`,
+    )
   }
 }
 

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type Child, plainEnvironment, startChild } from '../kit/child.ts'
 import { type DnsServer, startDns } from '../kit/dns.ts'
+import { startHttpOrigin } from '../kit/origin.ts'
 import { rawClient } from '../kit/raw-client.ts'
 import { SALLYPORT, sallyport, type Served, startServed } from '../kit/served.ts'
 import { policyFor } from './policy.ts'
@@ -304,6 +305,19 @@ test('E2E-68 the admin API by TCP: with the token of the file it answers, with a
   expect(wrong.stderr).not.toContain('not-the-token')
   expect(none.code).toBe(2)
   expect(through).toBe(403)
+  await using stranger = await startHttpOrigin((_, response) => response.end('<html>'))
+  const [elsewhere, odd, byConfig] = await Promise.all([
+    sallyport(['status', '--admin', `http://127.0.0.1:${stranger.port}`, '--token-file', wrongFile]),
+    sallyport(['status', '--admin', 'ftp://127.0.0.1/', '--token-file', tokenFile]),
+    sallyport(['status', '--config', other.configFile]),
+  ])
+  expect(elsewhere.code).toBe(4)
+  expect(elsewhere.stderr).toMatch(/is no Sallyport; check --admin or --socket\n$/)
+  expect(odd).toMatchObject({
+    code: 2,
+    stderr: 'sallyport: --admin ftp://127.0.0.1/: write it as http://127.0.0.1:3129\n',
+  })
+  expect(byConfig.code).toBe(0)
 })
 
 test('E2E-69 a reader that has seen enough ends the command without a complaint', async () => {

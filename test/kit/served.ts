@@ -105,7 +105,12 @@ export async function startServed(options: ServedOptions = {}): Promise<Served> 
     stateDir,
     socket,
     writeConfig,
-    cli: (...args) => sallyport([...args, '--config', configFile]),
+    cli: (...args) =>
+      // By its socket, which is quicker, where the file itself is not asked for.
+      sallyport([
+        ...args,
+        ...(args[0] === 'config' || args[0] === 'explain' ? ['--config', configFile] : ['--socket', socket]),
+      ]),
     held: (host, waiting = 1) => heldApproval(socket, host, waiting),
     async murder() {
       running.child.kill('SIGKILL')
