@@ -16,6 +16,9 @@ export interface Tunnel {
   readonly activeAt: number
 }
 
+/** A TLS alert, with an HTTP/2 GOAWAY before it. */
+const GOODBYE_BYTES = 128
+
 /**
  * Carries bytes both ways until both sides have ended. Each side reads only while the other has taken what it got, so a
  * slow reader costs one buffer and no more. An end (FIN) is passed on by itself: half-closed tunnels work.
@@ -25,6 +28,8 @@ export function startTunnel(client: Connection, origin: Connection, hooks: Tunne
   let trouble: Trouble | undefined
 
   function side(from: Connection, to: Connection, count: (bytes: number) => void, broken: Trouble): Receiver {
+    /** What `to` had said when `from` ended. */
+    let said: number | undefined
     return {
       received(bytes) {
         count(bytes.length)
@@ -33,13 +38,18 @@ export function startTunnel(client: Connection, origin: Connection, hooks: Tunne
         to.whenFlushed(() => from.resume())
         return false
       },
-      ended: () => to.end(),
+      ended() {
+        said = to.socket.bytesRead
+        to.end()
+      },
       closed(error) {
-        if (error !== undefined) {
+        // Whoever ends and closes resets what still comes. No more than a goodbye (TLS close_notify) is no loss.
+        const late = said === undefined ? Number.POSITIVE_INFINITY : to.socket.bytesRead - said
+        if (error !== undefined && late > GOODBYE_BYTES) {
           trouble ??= broken
           // The other side must see that the stream was cut, not ended.
           to.destroy(true)
-        } else if (!from.socket.readableEnded) to.destroy()
+        } else if (error !== undefined || !from.socket.readableEnded) to.destroy()
         open--
         if (open === 0) hooks.closed(trouble)
       },
