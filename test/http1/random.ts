@@ -32,9 +32,13 @@ export interface FuzzRun {
   readonly count: number
 }
 
-/** HTTP1_FUZZ_SEED and HTTP1_FUZZ_COUNT, or a seed of the moment and `count`; printed, so that a failure can be repeated. */
+/**
+ * HTTP1_FUZZ_SEED (`random`: a seed of the moment) and HTTP1_FUZZ_COUNT, or a seed that is always the same and `count`: a
+ * normal run fails for what was changed and not by chance. Printed, so that a failure can be repeated.
+ */
 export function fuzzRun(what: string, count: number): FuzzRun {
-  const seed = Number(process.env['HTTP1_FUZZ_SEED'] ?? Date.now() % 1_000_000_000)
+  const said = process.env['HTTP1_FUZZ_SEED'] ?? '20261125'
+  const seed = said === 'random' ? Date.now() % 1_000_000_000 : Number(said)
   const run = { seed, count: Number(process.env['HTTP1_FUZZ_COUNT'] ?? count) }
   process.stdout.write(`${what}: HTTP1_FUZZ_SEED=${run.seed} HTTP1_FUZZ_COUNT=${run.count}\n`)
   return run
