@@ -11,8 +11,8 @@ import { type ArrivalParts, openExchange, readTarget } from './arrival.ts'
 import { readOpening, UNRECOGNIZED_NAME_ALERT } from './opening.ts'
 import type { Responder } from './respond.ts'
 import type { ClientSession } from './session.ts'
-import { startTunnel } from './tunnel.ts'
-import type { OpeningTunnel, Passage, RunningTunnel, Tunnels } from './tunnels.ts'
+import { runTunnel } from './run-tunnel.ts'
+import type { OpeningTunnel, Passage, Tunnels } from './tunnels.ts'
 
 export interface ConnectParts extends ArrivalParts {
   readonly admission: Admission
@@ -161,16 +161,5 @@ async function openTunnel(
     exchange.bytesSent += first.length
     origin.write(first)
   }
-  const running: RunningTunnel = {
-    ...admitted,
-    tunnel: startTunnel(client, origin, {
-      sent: (bytes) => void (exchange.bytesSent += bytes),
-      received: (bytes) => void (exchange.bytesReceived += bytes),
-      closed(trouble) {
-        parts.tunnels.remove(running)
-        exchange.close(trouble)
-      },
-    }),
-  }
-  parts.tunnels.add(running)
+  runTunnel(client, origin, exchange, admitted, parts.tunnels)
 }

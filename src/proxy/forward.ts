@@ -14,8 +14,8 @@ import { relayExchange } from './relay.ts'
 import type { RelayLimits } from './relay-parts.ts'
 import type { Responder } from './respond.ts'
 import type { ClientSession } from './session.ts'
-import { startTunnel } from './tunnel.ts'
-import type { RunningTunnel, Tunnels } from './tunnels.ts'
+import { runTunnel } from './run-tunnel.ts'
+import type { Tunnels } from './tunnels.ts'
 
 export interface ForwardParts extends ArrivalParts {
   readonly admission: Admission
@@ -123,19 +123,13 @@ async function passOn(
         exchange.bytesReceived += outcome.rest.length
         origin.connection.write(early)
         session.connection.write(outcome.rest)
-        const running: RunningTunnel = {
-          ...admitted,
-          client: session.client.id,
-          tunnel: startTunnel(session.connection, origin.connection, {
-            sent: (bytes) => void (exchange.bytesSent += bytes),
-            received: (bytes) => void (exchange.bytesReceived += bytes),
-            closed(trouble) {
-              parts.tunnels.remove(running)
-              exchange.close(trouble)
-            },
-          }),
-        }
-        parts.tunnels.add(running)
+        runTunnel(
+          session.connection,
+          origin.connection,
+          exchange,
+          { ...admitted, client: session.client.id },
+          parts.tunnels,
+        )
         return
       }
       case 'cut':
