@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AuditLog, type AuditLogOptions, openAuditLog } from '../../src/audit/log.ts'
 import type { StoredRecord } from '../../src/audit/line.ts'
+import { errnoOf } from '../../src/core/errors.ts'
 import { type AuditEvent, SEVERITY } from '../../src/core/event.ts'
 
 export interface Folder extends Disposable {
@@ -58,13 +59,23 @@ export function segmentsOf(dir: string): string[] {
 /** Every line of every segment, parsed; throws where a line is not JSON or not ended. */
 export function recordsOf(dir: string): StoredRecord[] {
   return segmentsOf(dir).flatMap((name) => {
-    const text = readFileSync(join(dir, name), 'utf8')
+    const text = contentOf(join(dir, name))
     if (text !== '' && !text.endsWith('\n')) throw new Error(`${name} ends with a torn line`)
     return text
       .split('\n')
       .slice(0, -1)
       .map((line) => JSON.parse(line) as StoredRecord)
   })
+}
+
+/** Nothing for a segment that retention has removed since the directory was listed. */
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return ''
+    throw error
+  }
 }
 
 export function gapsOf(dir: string): Readonly<Record<string, unknown>>[] {
