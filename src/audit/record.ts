@@ -1,8 +1,15 @@
 import { parse } from 'tldts'
 import { type Decision, type DecisionSource, REASONS, type Rule, unreachable } from '../core/decision.ts'
 import type { Trouble } from '../core/errors.ts'
-import { type Attributes, type AuditEvent, SEVERITY, type Severity } from '../core/event.ts'
-import type { Door, Exchange, ExchangeRecorder } from '../core/exchange.ts'
+import {
+  type Attributes,
+  type AuditEvent,
+  type EventName,
+  SEVERITY,
+  type Severity,
+  type TraceContext,
+} from '../core/event.ts'
+import type { Exchange, ExchangeRecorder } from '../core/exchange.ts'
 
 export interface ExchangeRecorderParts {
   readonly append: (event: AuditEvent, written?: (error?: Error) => void) => void
@@ -14,7 +21,11 @@ export interface ExchangeRecorderParts {
 
 /** Makes events of exchanges: `sallyport.egress.decision`, once each, and `sallyport.egress.completed`. */
 export function createExchangeRecorder({ append, name, completed }: ExchangeRecorderParts): ExchangeRecorder {
-  const proxy: Recording = { name, host: rememberHosts(), text: remember(flat) }
+  const proxy: Recording = {
+    name: json(name),
+    host: remember(hostMembers),
+    text: remember(json),
+  }
   return {
     decided: (exchange, written) => append(decisionEvent(exchange, proxy), written),
     completed: (exchange) => {
@@ -24,101 +35,111 @@ export function createExchangeRecorder({ append, name, completed }: ExchangeReco
 }
 
 interface Recording {
+  /** As JSON. */
   readonly name: string
-  /** A value of which there are few. */
+  /** A value of which there are few, as JSON, cut to the limit. */
   readonly text: (value: string) => string
-  readonly host: (text: string) => RecordedHost
-}
-
-interface RecordedHost {
-  readonly text: string
-  /** eTLD+1 by the public suffix list; undefined for an address and for a public suffix itself. */
-  readonly registeredDomain: string | undefined
+  /** The members that a host has in every record. */
+  readonly host: (text: string) => string
 }
 
 /** Characters that are kept of a value that the client chose. */
 const VALUE_LIMIT = 1024
 
 /**
+ * An event whose attributes are made as text, since the log takes them so, for every exchange; as an object they are
+ * made from that text, only for whoever looks on.
+ */
+class ExchangeEvent implements AuditEvent {
+  readonly event: EventName
+  readonly severity: Severity
+  readonly time: number
+  readonly attributesJson: string
+  readonly trace?: TraceContext
+
+  constructor(event: EventName, severity: Severity, exchange: Exchange, attributesJson: string) {
+    this.event = event
+    this.severity = severity
+    this.time = exchange.receivedAt + Math.floor(exchange.durationMs)
+    this.attributesJson = attributesJson
+    if (exchange.trace !== undefined) this.trace = exchange.trace
+  }
+
+  get attributes(): Attributes {
+    return JSON.parse(this.attributesJson) as Attributes
+  }
+}
+
+/**
  * Names: the semantic conventions of OpenTelemetry where they have one, `network.policy.*` as the Codex proxy spells
- * them, `sallyport.*` for the rest. One literal, so that all records have one shape (it is built for each exchange).
+ * them, `sallyport.*` for the rest. What this program writes itself stands in the text as it is; what comes from
+ * outside (client, configuration, administrator) goes through `json`.
  */
 function decisionEvent(exchange: Exchange, proxy: Recording): AuditEvent {
   const verdict = verdictOf(exchange)
-  const { rule, source } = verdict
-  return {
-    event: 'sallyport.egress.decision',
-    severity: verdict.severity,
-    time: exchange.receivedAt + Math.floor(exchange.durationMs),
-    ...(exchange.trace && { trace: exchange.trace }),
-    attributes: {
-      ...identity(exchange, proxy),
-      'user_agent.original': exchange.userAgent === undefined ? undefined : proxy.text(exchange.userAgent),
-      'url.path': exchange.door === 'http' ? pathOnly(exchange.path) : undefined,
-      'http.response.status_code': verdict.status,
-      'error.type': verdict.decision === 'deny' ? verdict.reason : undefined,
-      'sallyport.decision': verdict.decision,
-      'sallyport.decision.source': source,
-      'sallyport.decision.reason': verdict.reason,
-      'security_rule.name': rule?.text,
-      'security_rule.ruleset.name': rule?.list,
-      'security_rule.version': exchange.policyVersion,
-      'sallyport.rule.source': rule && ruleSource(rule),
-      'sallyport.approval.id': exchange.approval,
-      'sallyport.hold.duration_ms': whole(exchange.heldMs),
-      'network.policy.scope': source === 'target' || source === 'proxy_state' ? 'non_domain' : 'domain',
-      'network.policy.decision': verdict.decision === 'hold' ? 'ask' : verdict.decision,
-      'network.policy.source': CODEX_SOURCE[source],
-      'network.policy.reason': codexReason(verdict),
-      'network.policy.override': verdict.decision === 'allow' && source === 'approval',
-      'network.transport.protocol': exchange.door === 'connect' ? 'https_connect' : 'http',
-    },
+  const { rule, source, decision, reason, status } = verdict
+  let text = identity(exchange, proxy)
+  if (exchange.userAgent !== undefined) text += `,"user_agent.original":${proxy.text(exchange.userAgent)}`
+  if (exchange.door === 'http' && exchange.path !== undefined)
+    text += `,"url.path":${pathOnly(exchange.path)}`
+  if (status !== undefined) text += `,"http.response.status_code":${status}`
+  if (decision === 'deny' && reason !== undefined) text += `,"error.type":"${reason}"`
+  text += `,"sallyport.decision":"${decision}","sallyport.decision.source":"${source}"`
+  if (reason !== undefined) text += `,"sallyport.decision.reason":"${reason}"`
+  if (rule !== undefined) {
+    text += `,"security_rule.name":${json(rule.text)},"security_rule.ruleset.name":${json(rule.list)}`
+    if (rule.source) text += `,"sallyport.rule.source":${json(`${rule.source.file}:${rule.source.line}`)}`
   }
+  if (exchange.policyVersion !== undefined)
+    text += `,"security_rule.version":${proxy.text(exchange.policyVersion)}`
+  text += approvalMember(exchange)
+  if (exchange.heldMs !== undefined) text += `,"sallyport.hold.duration_ms":${Math.round(exchange.heldMs)}`
+  const scope = source === 'target' || source === 'proxy_state' ? 'non_domain' : 'domain'
+  const codex = decision === 'hold' ? 'ask' : decision
+  text += `,"network.policy.scope":"${scope}","network.policy.decision":"${codex}"`
+  text += `,"network.policy.source":"${CODEX_SOURCE[source]}","network.policy.reason":"${codexReason(verdict)}"`
+  text += `,"network.policy.override":${decision === 'allow' && source === 'approval'}`
+  text += exchange.door === 'connect' ? CODEX_CONNECT : CODEX_HTTP
+  return new ExchangeEvent('sallyport.egress.decision', verdict.severity, exchange, text)
 }
+
+const CODEX_CONNECT = ',"network.transport.protocol":"https_connect"}'
+const CODEX_HTTP = ',"network.transport.protocol":"http"}'
 
 function completedEvent(exchange: Exchange, proxy: Recording): AuditEvent {
-  const { trouble, peer } = exchange
-  return {
-    event: 'sallyport.egress.completed',
-    severity: trouble === undefined ? SEVERITY.INFO : troubleSeverity(trouble),
-    time: exchange.receivedAt + Math.floor(exchange.durationMs),
-    ...(exchange.trace && { trace: exchange.trace }),
-    attributes: {
-      ...identity(exchange, proxy),
-      'http.response.status_code': exchange.status,
-      'network.peer.address': peer?.address,
-      'network.peer.port': peer?.port,
-      'network.type': peer && (peer.address.includes(':') ? 'ipv6' : 'ipv4'),
-      'tls.client.server_name':
-        exchange.serverName === undefined ? undefined : proxy.text(exchange.serverName),
-      'error.type': trouble,
-      'sallyport.bytes.sent': exchange.bytesSent,
-      'sallyport.bytes.received': exchange.bytesReceived,
-      'sallyport.duration_ms': whole(exchange.durationMs),
-      'sallyport.approval.id': exchange.approval,
-    },
+  const { trouble, peer, status, serverName } = exchange
+  let text = identity(exchange, proxy)
+  if (status !== undefined) text += `,"http.response.status_code":${status}`
+  if (peer !== undefined) {
+    const type = peer.address.includes(':') ? 'ipv6' : 'ipv4'
+    text += `,"network.peer.address":${proxy.text(peer.address)},"network.peer.port":${peer.port},"network.type":"${type}"`
   }
+  if (serverName !== undefined) text += `,"tls.client.server_name":${proxy.text(serverName)}`
+  if (trouble !== undefined) text += `,"error.type":"${trouble}"`
+  text += `,"sallyport.bytes.sent":${exchange.bytesSent},"sallyport.bytes.received":${exchange.bytesReceived}`
+  text += `,"sallyport.duration_ms":${Math.round(exchange.durationMs)}${approvalMember(exchange)}}`
+  const severity = trouble === undefined ? SEVERITY.INFO : troubleSeverity(trouble)
+  return new ExchangeEvent('sallyport.egress.completed', severity, exchange, text)
 }
 
-/** What both events say of an exchange: who asked whom for what. */
-function identity(exchange: Exchange, proxy: Recording): Attributes {
-  const host = exchange.authority && proxy.host(exchange.authority.host.text)
-  const known = exchange.method === '' || METHODS.has(exchange.method)
-  return {
-    'sallyport.request.id': exchange.id,
-    'sallyport.proxy.name': proxy.name,
-    'server.address': host?.text,
-    'server.port': exchange.authority?.port,
-    'client.address': proxy.text(exchange.client.address || 'unknown'),
-    'client.port': exchange.client.port,
-    'network.transport': 'tcp',
-    'network.protocol.name': PROTOCOL[exchange.door],
-    'http.request.method': known ? exchange.method || 'none' : '_OTHER',
-    'http.request.method_original': known ? undefined : bounded(exchange.method),
-    'url.scheme': exchange.door === 'http' ? 'http' : undefined,
-    'url.domain': host?.text,
-    'url.registered_domain': host?.registeredDomain,
-  }
+/** What both events say of an exchange: who asked whom for what. The beginning of a JSON object. */
+function identity(exchange: Exchange, proxy: Recording): string {
+  const { authority, method, client } = exchange
+  let text = `{"sallyport.request.id":"${exchange.id}","sallyport.proxy.name":${proxy.name}`
+  if (authority !== undefined) text += `${proxy.host(authority.host.text)},"server.port":${authority.port}`
+  text += `,"client.address":${proxy.text(client.address || 'unknown')},"client.port":${client.port}`
+  text += exchange.door === 'connect' ? BY_CONNECT : BY_HTTP
+  if (method === 'CONNECT') return `${text},"http.request.method":"CONNECT"`
+  if (method === '') return `${text},"http.request.method":"none"`
+  if (METHODS.has(method)) return `${text},"http.request.method":"${method}"`
+  return `${text},"http.request.method":"_OTHER","http.request.method_original":${bounded(method)}`
+}
+
+const BY_CONNECT = ',"network.transport":"tcp","network.protocol.name":"connect"'
+const BY_HTTP = ',"network.transport":"tcp","network.protocol.name":"http","url.scheme":"http"'
+
+function approvalMember({ approval }: Exchange): string {
+  return approval === undefined ? '' : `,"sallyport.approval.id":${json(approval)}`
 }
 
 interface Verdict {
@@ -159,8 +180,6 @@ function pending({ source, rule }: Decision, status: number | undefined): Verdic
   return { decision: 'hold', severity: SEVERITY.INFO2, source, rule, reason, status: sent }
 }
 
-const PROTOCOL = { http: 'http', connect: 'connect' } as const satisfies Record<Door, string>
-
 /** The methods that the HTTP conventions know (RFC 9110, RFC 5789, QUERY); others are `_OTHER`, to bound their number. */
 const METHODS = new Set('CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE'.split(' '))
 
@@ -189,56 +208,42 @@ function troubleSeverity(trouble: Trouble): Severity {
 }
 
 /** Neither query nor fragment, whatever the caller left in (requirement: they carry secrets). */
-function pathOnly(path: string | undefined): string | undefined {
-  if (path === undefined) return undefined
+function pathOnly(path: string): string {
   const end = path.search(/[?#]/)
-  return flat(end === -1 ? path : path.slice(0, end))
+  return bounded(end === -1 ? path : path.slice(0, end))
 }
 
-function bounded(value: string | undefined): string | undefined {
-  return value !== undefined && value.length > VALUE_LIMIT ? value.slice(0, VALUE_LIMIT) : value
+function bounded(value: string): string {
+  return json(value.length > VALUE_LIMIT ? value.slice(0, VALUE_LIMIT) : value)
 }
 
-function whole(ms: number | undefined): number | undefined {
-  return ms === undefined ? undefined : Math.round(ms)
+const json: (text: string) => string = JSON.stringify
+
+/** eTLD+1 is by the public suffix list; an address has none, nor has a public suffix itself. */
+function hostMembers(host: string): string {
+  const { domain } = parse(host, { allowPrivateDomains: true, validateHostname: false })
+  const registered = domain === null ? '' : `,"url.registered_domain":${json(domain)}`
+  return `,"server.address":${json(host)},"url.domain":${json(host)}${registered}`
 }
 
 const REMEMBERED = 1024
 
-/** Remembers an answer for each of the last thousand strings. */
-function remember<T>(answer: (text: string) => T): (text: string) => T {
-  const known = new Map<string, T>()
-  return (text) => {
+/** Remembers an answer for each of the last thousand strings, cut to the limit. */
+function remember(answer: (text: string) => string): (text: string) => string {
+  const known = new Map<string, string>()
+  return (value) => {
+    const text = value.length > VALUE_LIMIT ? value.slice(0, VALUE_LIMIT) : value
     const found = known.get(text)
     if (found !== undefined) return found
     if (known.size >= REMEMBERED) known.clear()
     const made = answer(text)
-    known.set(flat(text), made)
+    // What a parser cuts out of a request is a view of all of it, which a remembered view would keep alive.
+    known.set(flat(text), flat(made))
     return made
   }
 }
 
-function rememberHosts(): (host: string) => RecordedHost {
-  return remember((host) => {
-    const { domain } = parse(host, { allowPrivateDomains: true, validateHostname: false })
-    return { text: flat(host), registeredDomain: domain === null ? undefined : flat(domain) }
-  })
-}
-
-const sources = new WeakMap<Rule, string>()
-
-function ruleSource(rule: Rule): string | undefined {
-  if (!rule.source) return undefined
-  let text = sources.get(rule)
-  if (text === undefined) sources.set(rule, (text = flat(`${rule.source.file}:${rule.source.line}`)))
-  return text
-}
-
-/**
- * A copy of at most 1,024 characters that shares no memory with a longer text. What a parser cuts out of a request is a
- * view of the whole of it, which a remembered view would keep alive; and JSON.stringify takes twice as long as soon as
- * one string of an object is a view or a concatenation.
- */
+/** A copy that shares no memory with a longer text. */
 function flat(text: string): string {
-  return Buffer.from(text.slice(0, VALUE_LIMIT), 'utf16le').toString('utf16le')
+  return Buffer.from(text, 'utf16le').toString('utf16le')
 }

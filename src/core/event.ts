@@ -32,6 +32,8 @@ export interface AuditEvent {
   /** Milliseconds since the epoch: when it happened. */
   readonly time: number
   readonly attributes: Attributes
+  /** The attributes as a JSON object, where whoever made the event has that anyhow: it is what is written then. */
+  readonly attributesJson?: string
   /** W3C trace context of the client, where it sent one. */
   readonly trace?: TraceContext
 }

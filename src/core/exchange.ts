@@ -28,7 +28,7 @@ export class Exchange {
   /** Milliseconds since the epoch. */
   readonly receivedAt: number
   readonly #startedAt: number
-  readonly #monotonic: () => number
+  readonly #clock: { monotonic(): number }
   readonly #recorder: ExchangeRecorder
 
   method = ''
@@ -66,12 +66,12 @@ export class Exchange {
     this.client = client
     this.#recorder = recorder
     this.receivedAt = clock.now()
-    this.#monotonic = () => clock.monotonic()
+    this.#clock = clock
     this.#startedAt = clock.monotonic()
   }
 
   get durationMs(): number {
-    return this.#monotonic() - this.#startedAt
+    return this.#clock.monotonic() - this.#startedAt
   }
 
   /**

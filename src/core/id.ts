@@ -1,21 +1,24 @@
 import { randomFillSync } from 'node:crypto'
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz' // Crockford's base32: no i, l, o, u, so an id can be read aloud
-const pool = Buffer.alloc(8192)
-let used = pool.length
+const POOL_BYTES = 8192
+const pool = Buffer.alloc(POOL_BYTES)
+let used = POOL_BYTES
 
 /**
  * A random id of `length` characters, 5 bits each, from the system's generator: 26 characters (130 bits) cannot be
  * guessed, 12 (60 bits) are enough to find a record by.
  */
 export function randomId(length: number): string {
-  if (used + length > pool.length) {
-    randomFillSync(pool)
-    used = 0
-  }
-  let id = ''
-  for (let i = 0; i < length; i++) id += ALPHABET[pool[used + i]! & 31]
+  if (used + length > POOL_BYTES) refill()
+  const id = pool.toString('latin1', used, used + length)
   pool.fill(0, used, used + length)
   used += length
   return id
+}
+
+function refill(): void {
+  randomFillSync(pool)
+  for (let i = 0; i < POOL_BYTES; i++) pool[i] = ALPHABET.charCodeAt(pool[i]! & 31)
+  used = 0
 }

@@ -98,10 +98,29 @@ const IPV6 = rows(
   ['2000::/3', 'public'], // RFC 4291 §2.4: the only global unicast that IANA allocates from
 )
 
+/**
+ * By the first two bytes of an address: 1 where no row but the last one of its table reaches. Most destinations are
+ * there, and each is judged for every exchange.
+ */
+const ORDINARY_IPV4 = ordinary(IPV4, () => true)
+const ORDINARY_IPV6 = ordinary(IPV6, (first) => first >>> 13 === 1) // 2000::/3, the row that is public
+
+function ordinary(table: readonly Row[], isPublic: (first: number) => boolean): Uint8Array {
+  const marks = Uint8Array.from({ length: 65_536 }, (_, first) => (isPublic(first) ? 1 : 0))
+  for (const [network, kind] of table) {
+    if (kind === 'public') continue
+    const first = (network.bytes[0]! << 8) | network.bytes[1]!
+    marks.fill(0, first, first + 2 ** (16 - Math.min(16, network.bits)))
+  }
+  return marks
+}
+
 /** What the address is. An IPv4 address inside an IPv6 one is judged as well: the worse of the two counts. */
 export function classifyAddress(address: IpAddress): AddressClass {
   const plain = unmapped(address)
-  if (plain.family === 4) return rowOf(IPV4, plain) ?? 'public'
+  const first = (plain.bytes[0]! << 8) | plain.bytes[1]!
+  if (plain.family === 4) return ORDINARY_IPV4[first] === 1 ? 'public' : (rowOf(IPV4, plain) ?? 'public')
+  if (ORDINARY_IPV6[first] === 1 && !isIsatap(plain.bytes)) return 'public'
   if (plain.text === '::' || plain.text === '::1') return rowOf(IPV6, plain) ?? 'reserved'
   for (const inner of embeddedIpv4(plain)) {
     const kind = rowOf(IPV4, inner)
@@ -155,10 +174,12 @@ export function embeddedIpv4(address: IpAddress): IpAddress[] {
     const client = Uint8Array.from(bytes.subarray(12), (byte) => byte ^ 0xff)
     return [ipAddressFromBytes(client), at(4, 5, 6, 7)] // RFC 4380 §4: the client, inverted, and its server
   }
-  // ISATAP (RFC 5214 §6.1): interface identifier 0000:5efe or 0200:5efe, under any prefix.
-  if ((bytes[8]! & 0xfd) === 0 && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe)
-    return [at(12, 13, 14, 15)]
-  return []
+  return isIsatap(bytes) ? [at(12, 13, 14, 15)] : []
+}
+
+/** ISATAP (RFC 5214 §6.1): interface identifier 0000:5efe or 0200:5efe, under any prefix. */
+function isIsatap(bytes: Uint8Array): boolean {
+  return (bytes[8]! & 0xfd) === 0 && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe
 }
 
 function startsWith(bytes: Uint8Array, prefix: readonly number[]): boolean {

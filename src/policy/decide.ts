@@ -98,9 +98,11 @@ function exceptionForPort(policy: Policy, question: Question): Rule | undefined 
   return stray ? undefined : rule
 }
 
+const NONE: readonly IpAddress[] = []
+
 /** The host itself, where it is an address, and what it resolved to. */
 function addressesOf({ authority: { host }, addresses }: Question): readonly IpAddress[] {
-  if (host.kind === 'name') return addresses ?? []
+  if (host.kind === 'name') return addresses ?? NONE
   return addresses === undefined ? [host.address] : [host.address, ...addresses]
 }
 
@@ -112,6 +114,7 @@ function denyingRule(policy: Policy, question: Question): Rule | undefined {
   const { host, port } = question.authority
   const byName = policy.denied.match(host, port)
   if (byName) return byName
+  if (!policy.denied.namesAddresses) return undefined
   for (const address of addressesOf(question)) {
     for (const form of [address, ...embeddedIpv4(address)]) {
       const rule = policy.denied.matchAddress(form, port)

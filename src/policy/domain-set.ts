@@ -2,21 +2,23 @@ import type { Scope } from './glob.ts'
 import { type NameHasher, withPort } from './name-hash.ts'
 
 /**
- * A set of names in three flat arrays, so that a million of them are off the heap, cost the garbage collector nothing,
- * and can be posted to other threads (with the seeds of their hasher), which then share the one copy.
+ * A set of names in two flat arrays, so that a million of them are off the heap, cost the garbage collector nothing, and
+ * can be posted to other threads (with the seeds of their hasher), which then share the one copy. What takes time in a
+ * large set is waiting for memory: a name that is in the set costs one step into each array, one that is not a step into
+ * the smaller one for each of its labels.
  */
 export interface DomainTables {
   /**
-   * A Bloom filter with one bit a hash, indexed by the upper bits: so small that it stays in the processor's cache, where
-   * most lookups of names that are not in the set end, without a step into the large arrays.
+   * Two words a bucket, and one more pair for the end. The upper bits of a hash are its bucket. First where the records
+   * of the bucket begin; then a Bloom filter of them, with one bit a record: most names that are not in the set end there.
    */
-  readonly filter: Int32Array
-  /** Open addressing, two words a slot: the hash, and the place of the record plus one (0: free). */
-  readonly slots: Int32Array
-  /** One behind the other: HEAD words, then the bytes of the name, filled up to a whole word. */
+  readonly buckets: Uint32Array
+  /** Those of one bucket behind each other: HEAD words, then the bytes of the name, filled up to a whole word. */
   readonly records: Uint32Array
   /** How many records there are. */
   readonly size: number
+  /** One bit for each number of labels that occurs, from bit 0 for one label; bit 31 for 32 and more. */
+  readonly depths: number
 }
 
 /** Words before the name of a record: port, scope and length; line; file. */
@@ -40,16 +42,14 @@ export class DomainSet {
   readonly tables: DomainTables
   readonly #hasher: NameHasher
   readonly #bytes: Uint8Array
-  readonly #mask: number
-  readonly #filterShift: number
+  readonly #shift: number
 
   constructor(tables: DomainTables, hasher: NameHasher) {
     const { records } = tables
     this.tables = tables
     this.#hasher = hasher
     this.#bytes = new Uint8Array(records.buffer, records.byteOffset, records.byteLength)
-    this.#mask = tables.slots.length / 2 - 1
-    this.#filterShift = filterShift(tables.filter)
+    this.#shift = bucketShift(tables.buckets)
   }
 
   get size(): number {
@@ -58,8 +58,10 @@ export class DomainSet {
 
   /** The place of the most specific entry for this name and exactly this port (0: entries for every port), or -1. */
   find(name: string, port: number): number {
+    const { depths } = this.tables
     const last = this.#hasher.read(name) - 1
     for (let label = last; label >= 0; label--) {
+      if ((depths & depthBit(label + 1)) === 0) continue
       const place = this.#probe(name, label, port, label === last)
       if (place !== -1) return place
     }
@@ -85,16 +87,14 @@ export class DomainSet {
   }
 
   #probe(name: string, label: number, port: number, whole: boolean): number {
-    const { filter, slots, records } = this.tables
+    const { buckets, records } = this.tables
     const hash = withPort(this.#hasher.hashes[label]!, port)
-    const bit = hash >>> this.#filterShift
-    if ((filter[bit >>> 5]! & (1 << (bit & 31))) === 0) return -1
+    const bucket = (hash >>> this.#shift) * 2
+    if ((buckets[bucket + 1]! & (1 << (hash & 31))) === 0) return -1
     const from = this.#hasher.starts[label]!
+    const end = buckets[bucket + 2]!
     let found = -1
-    for (let slot = hash & this.#mask; ; slot = (slot + 1) & this.#mask) {
-      const place = slots[slot * 2 + 1]! - 1
-      if (place === -1) return found
-      if (slots[slot * 2] !== hash) continue
+    for (let place = buckets[bucket]!; place < end; place += recordWords(records[place]!)) {
       const packed = records[place]!
       const scope = (packed >>> 8) & 3
       if (whole ? scope === SUBDOMAINS : scope === EXACT) continue
@@ -103,6 +103,7 @@ export class DomainSet {
       if (scope === EXACT || scope === SUBDOMAINS) return place
       found = place
     }
+    return found
   }
 
   /** A hash is a hint: only equal bytes are a match. */
@@ -115,7 +116,16 @@ export class DomainSet {
   }
 }
 
-/** By how much a hash is shifted to the right to be the number of a bit; the filter has a power of two of them. */
-export function filterShift(filter: Int32Array): number {
-  return Math.clz32(filter.length * 32) + 1
+/** The words of a record, by its first one. */
+export function recordWords(packed: number): number {
+  return HEAD + (((packed & 0xff) + 3) >>> 2)
+}
+
+/** By how much a hash is shifted to the right to be the number of a bucket; there is a power of two of them, two or more. */
+export function bucketShift(buckets: Uint32Array): number {
+  return Math.clz32(buckets.length / 2 - 1) + 1
+}
+
+export function depthBit(labels: number): number {
+  return 1 << (Math.min(labels, 32) - 1)
 }

@@ -25,6 +25,7 @@ interface Parts {
   readonly any: ReadonlyMap<number, Rule>
   /** Whether any entry names a port: if not, half the work is saved. */
   readonly namesPorts: boolean
+  readonly namesAddresses: boolean
 }
 
 /** Many patterns, asked all at once. Of several that match, one that names the port comes first, then the most specific. */
@@ -38,6 +39,11 @@ export class PatternSet {
   /** How many different patterns there are. */
   get size(): number {
     return this.#parts.size
+  }
+
+  /** Whether any entry is an address or a network: if not, `matchAddress` never finds one. */
+  get namesAddresses(): boolean {
+    return this.#parts.namesAddresses
   }
 
   /** The rule that matches. Constant time a label, whatever the number of plain entries. */
@@ -72,14 +78,12 @@ export class PatternSet {
   }
 
   #ruleOf(place: number, found: string): Rule {
-    const entry = this.#parts.names.entry(place, found)
-    if (entry.file === WITH_RULE) return this.#parts.rules[entry.line]!
-    const port = entry.port === 0 ? '' : `:${entry.port}`
-    return {
-      list: this.#parts.list,
-      text: `${SCOPE_PREFIX[entry.scope]}${entry.name}${port}`,
-      source: { file: this.#parts.files[entry.file]!, line: entry.line },
-    }
+    const { names, rules, list, files } = this.#parts
+    const { file, line, scope, name, port } = names.entry(place, found)
+    if (file === WITH_RULE) return rules[line]!
+    const plain = scope === 'exact' ? name : SCOPE_PREFIX[scope] + name
+    const text = port === 0 ? plain : `${plain}:${port}`
+    return { list, text, source: { file: files[file]!, line } }
   }
 }
 
@@ -93,6 +97,7 @@ export class PatternSetBuilder {
   readonly #networks = new NetworkIndex()
   readonly #any = new Map<number, Rule>()
   #namesPorts = false
+  #namesAddresses = false
 
   /** `list` is what its rules are called in records. The sizes are guesses of the number and the bytes of the names. */
   constructor(list: string, hasher: NameHasher, entries: number, bytes: number) {
@@ -109,6 +114,7 @@ export class PatternSetBuilder {
       case 'name':
         return this.#addText(pattern.name, pattern.scope, pattern.port, rule)
       case 'network': {
+        this.#namesAddresses = true
         const { family, bits, text: network } = pattern.network
         // One address is a name to the table, so that long lists of addresses are as cheap as long lists of names.
         if (bits === (family === 4 ? 32 : 128))
@@ -153,6 +159,7 @@ export class PatternSetBuilder {
       networks: this.#networks,
       any: this.#any,
       namesPorts: this.#namesPorts,
+      namesAddresses: this.#namesAddresses,
     })
   }
 }

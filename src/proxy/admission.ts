@@ -6,7 +6,7 @@ import type { Exchange } from '../core/exchange.ts'
 import type { GrantFinder, GrantVerdict } from '../core/grant.ts'
 import type { Hostname } from '../core/hostname.ts'
 import type { IpAddress } from '../core/ip-address.ts'
-import { decide } from '../policy/decide.ts'
+import { decide, type Question } from '../policy/decide.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Refusal } from './respond.ts'
 
@@ -61,7 +61,7 @@ export interface Destination {
 }
 
 export type Admitted =
-  | ({ readonly kind: 'go' } & Destination)
+  | ({ readonly kind: 'go'; readonly permittedBy?: string } & Destination)
   | { readonly kind: 'refused'; readonly refusal: Refusal }
   | { readonly kind: 'trouble'; readonly error: ProxyError }
   /** The client went away while it waited: there is nobody to answer. */
@@ -83,129 +83,187 @@ export interface Admission {
 }
 
 export function createAdmission(parts: AdmissionParts): Admission {
-  async function admit(exchange: Exchange, signal: () => AbortSignal): Promise<Admitted> {
-    const authority = exchange.authority!
+  /** Nothing here waits before the record, where nothing must: each promise in a chain costs as much as the decision. */
+  function admit(exchange: Exchange, signal: () => AbortSignal): Promise<Admitted> {
     const { policy, version } = parts.snapshot()
     exchange.policyVersion = version
-    const question = { authority, client: exchange.client.id }
-
-    let current = policy
     let granted: GrantVerdict | undefined
-    let decision = decide(policy, question, (client, target) => (granted = parts.findGrant(client, target)))
-    // From here on the grant that was found is the one that counts: what is good for one exchange is used up by it.
-    const finder: GrantFinder = () => granted
-    if (decision.kind === 'hold' || !isOurs(decision, granted, parts)) {
-      const outcome = await parts.hold(
-        {
-          client: exchange.client,
-          authority,
-          door: exchange.door,
-          method: exchange.method,
-          ...(exchange.path === undefined ? {} : { path: exchange.path }),
-          ...(exchange.userAgent === undefined ? {} : { userAgent: exchange.userAgent }),
-          exchange: exchange.id,
-        },
-        signal(),
-      )
-      if ('approval' in outcome) {
-        exchange.approval = outcome.approval
-        exchange.heldMs = outcome.heldMs
-      }
-      switch (outcome.kind) {
-        case 'allow':
-        case 'deny': {
-          // An answer settles step 7 only. The policy may have become stricter while the client waited.
-          const now = parts.snapshot()
-          current = now.policy
-          exchange.policyVersion = now.version
-          granted = { verdict: outcome.kind, grant: outcome.approval, once: false, rule: outcome.rule }
-          decision = decide(current, question, finder)
-          break
-        }
-        case 'pending':
-          return refused(exchange, decision, {
-            reason: 'approval_pending',
-            approval: outcome.approval,
-            retryAfter: outcome.retryAfter,
-          })
-        case 'gone':
-          await record(exchange, { kind: 'deny', reason: 'client_gone', source: 'proxy_state' })
-          return { kind: 'gone' }
-        case 'too_many':
-          return refused(exchange, stateDenial('too_many_pending'), {
-            reason: 'too_many_pending',
-            retryAfter: 30,
-          })
-        case 'no_reviewer':
-          return refused(exchange, stateDenial('no_reviewer'), { reason: 'no_reviewer' })
-        case 'draining':
-          return refused(exchange, stateDenial('draining'), { reason: 'draining', retryAfter: 5 })
-        default:
-          return unreachable(outcome)
-      }
+    const decision = decide(
+      policy,
+      questionOf(exchange),
+      (client, target) => (granted = parts.findGrant(client, target)),
+    )
+    if (decision.kind === 'hold' || !isOurs(decision, granted, parts)) return hold(exchange, decision, signal)
+    return permit(exchange, decision, policy, granted)
+  }
+
+  async function hold(exchange: Exchange, held: Decision, signal: () => AbortSignal): Promise<Admitted> {
+    const outcome = await parts.hold(
+      {
+        client: exchange.client,
+        authority: exchange.authority!,
+        door: exchange.door,
+        method: exchange.method,
+        ...(exchange.path === undefined ? {} : { path: exchange.path }),
+        ...(exchange.userAgent === undefined ? {} : { userAgent: exchange.userAgent }),
+        exchange: exchange.id,
+      },
+      signal(),
+    )
+    if ('approval' in outcome) {
+      exchange.approval = outcome.approval
+      exchange.heldMs = outcome.heldMs
     }
+    switch (outcome.kind) {
+      case 'allow':
+      case 'deny': {
+        // An answer settles step 7 only. The policy may have become stricter while the client waited.
+        const { policy, version } = parts.snapshot()
+        exchange.policyVersion = version
+        const granted = {
+          verdict: outcome.kind,
+          grant: outcome.approval,
+          once: false,
+          rule: outcome.rule,
+        } as const
+        return permit(
+          exchange,
+          decide(policy, questionOf(exchange), () => granted),
+          policy,
+          granted,
+        )
+      }
+      case 'pending':
+        return refused(exchange, held, {
+          reason: 'approval_pending',
+          approval: outcome.approval,
+          retryAfter: outcome.retryAfter,
+        })
+      case 'gone':
+        return recorded(exchange, { kind: 'deny', reason: 'client_gone', source: 'proxy_state' }, GONE, GONE)
+      case 'too_many':
+        return refused(exchange, stateDenial('too_many_pending'), {
+          reason: 'too_many_pending',
+          retryAfter: 30,
+        })
+      case 'no_reviewer':
+        return refused(exchange, stateDenial('no_reviewer'), { reason: 'no_reviewer' })
+      case 'draining':
+        return refused(exchange, stateDenial('draining'), { reason: 'draining', retryAfter: 5 })
+      default:
+        return unreachable(outcome)
+    }
+  }
+
+  /** What is permitted by its name is looked up. `granted`: the grant that counts; what is good for once is used up by it. */
+  function permit(
+    exchange: Exchange,
+    decision: Decision,
+    policy: Policy,
+    granted: GrantVerdict | undefined,
+  ): Promise<Admitted> {
     if (decision.kind === 'hold') throw new Error('an answered hold was held again')
     if (decision.kind === 'deny') return refusedBy(exchange, decision)
+    const { host } = exchange.authority!
+    if (host.kind === 'address') return judge(exchange, [host.address], policy, granted)
+    const known = parts.resolver.cached(host.text)
+    if (known !== undefined) return judge(exchange, known, policy, granted)
+    return lookUp(exchange, host.text, decision, policy, granted)
+  }
 
+  async function lookUp(
+    exchange: Exchange,
+    name: Hostname,
+    decision: Decision,
+    policy: Policy,
+    granted: GrantVerdict | undefined,
+  ): Promise<Admitted> {
     let addresses: readonly IpAddress[]
-    const refusesNow = (policy: Policy) => decide(policy, { ...question, addresses }, finder).kind === 'deny'
-    if (authority.host.kind === 'address') addresses = [authority.host.address]
-    else {
-      const name = authority.host.text
-      const known = parts.resolver.cached(name)
-      try {
-        addresses = known ?? (await parts.resolver.resolve(name))
-      } catch (error) {
-        if (!(error instanceof ProxyError)) throw error
-        exchange.trouble = error.code
-        const unrecorded = await record(exchange, decision)
-        return unrecorded ? auditRefusal() : { kind: 'trouble', error }
-      }
+    try {
+      addresses = await parts.resolver.resolve(name)
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error
+      exchange.trouble = error.code
+      return recorded(exchange, decision, { kind: 'trouble', error })
     }
+    return judge(exchange, addresses, policy, granted)
+  }
+
+  /** Judges every address, by the policy that permitted the name and by the one of now. */
+  function judge(
+    exchange: Exchange,
+    addresses: readonly IpAddress[],
+    policy: Policy,
+    granted: GrantVerdict | undefined,
+  ): Promise<Admitted> {
+    const question = questionOf(exchange, addresses)
+    const finder: GrantFinder = () => granted
+    let current = policy
     const latest = parts.snapshot()
-    if (latest.version !== exchange.policyVersion && refusesNow(latest.policy)) {
+    if (
+      latest.version !== exchange.policyVersion &&
+      decide(latest.policy, question, finder).kind === 'deny'
+    ) {
       // It became stricter during the look-up. One that only became more generous, or would ask, does not count here.
       current = latest.policy
       exchange.policyVersion = latest.version
     }
-    decision = decide(current, { ...question, addresses }, finder)
+    const decision = decide(current, question, finder)
     if (decision.kind === 'hold') throw new Error('a permitted name was held after its resolution')
     if (decision.kind === 'deny') return refusedBy(exchange, decision)
-    if (await record(exchange, decision)) return auditRefusal()
     const permittedBy = decision.source === 'approval' ? granted?.grant : undefined
-    return { kind: 'go', authority, addresses, ...(permittedBy === undefined ? {} : { permittedBy }) }
+    const { authority } = question
+    const go: Admitted =
+      permittedBy === undefined
+        ? { kind: 'go', authority, addresses }
+        : { kind: 'go', authority, addresses, permittedBy }
+    return recorded(exchange, decision, go)
   }
 
-  /** True when the decision could not be written and policy says that such an exchange is refused. */
-  function record(exchange: Exchange, decision: Decision): Promise<boolean> {
+  /** `outcome`, once the decision is written; `unwritten` where it could not be and policy says that nothing goes so. */
+  function recorded(
+    exchange: Exchange,
+    decision: Decision,
+    outcome: Admitted,
+    unwritten: Admitted = AUDIT_REFUSAL,
+  ): Promise<Admitted> {
     return new Promise((resolve) => {
-      exchange.decide(decision, (error) => resolve(error !== undefined && parts.onAuditError() === 'deny'))
+      exchange.decide(decision, (error) =>
+        resolve(error !== undefined && parts.onAuditError() === 'deny' ? unwritten : outcome),
+      )
     })
   }
 
-  async function refused(exchange: Exchange, decision: Decision, refusal: Refusal): Promise<Admitted> {
+  function refused(exchange: Exchange, decision: Decision, refusal: Refusal): Promise<Admitted> {
     exchange.status = statusOf(refusal)
-    return (await record(exchange, decision)) ? auditRefusal() : { kind: 'refused', refusal }
+    return recorded(exchange, decision, { kind: 'refused', refusal })
   }
 
   function refusedBy(exchange: Exchange, decision: Decision & { kind: 'deny' }): Promise<Admitted> {
-    const rule = decision.rule === undefined ? {} : { rule: `${decision.rule.list}: ${decision.rule.text}` }
-    return refused(exchange, decision, { reason: decision.reason, ...rule })
+    const { reason, rule } = decision
+    return refused(
+      exchange,
+      decision,
+      rule === undefined ? { reason } : { reason, rule: `${rule.list}: ${rule.text}` },
+    )
   }
 
-  function auditRefusal(): Admitted {
-    return { kind: 'refused', refusal: { reason: 'audit_unavailable', retryAfter: 30 } }
+  /** Fail closed: whatever went wrong, nothing has left yet, and the client hears that it is our fault. */
+  async function failed(error: unknown, exchange: Exchange): Promise<Admitted> {
+    parts.onFault(error, exchange)
+    if (exchange.isDecided) throw error
+    const refusal: Admitted = { kind: 'refused', refusal: { reason: 'internal_error' } }
+    return recorded(exchange, stateDenial('internal_error'), refusal, refusal)
   }
 
   return {
-    admit: (exchange, signal) =>
-      admit(exchange, signal).catch(async (error: unknown): Promise<Admitted> => {
-        // Fail closed: whatever went wrong, nothing has left yet, and the client hears that it is our fault.
-        parts.onFault(error, exchange)
-        if (exchange.isDecided) throw error
-        await record(exchange, stateDenial('internal_error'))
-        return { kind: 'refused', refusal: { reason: 'internal_error' } }
-      }),
+    async admit(exchange, signal) {
+      try {
+        return await admit(exchange, signal)
+      } catch (error) {
+        return failed(error, exchange)
+      }
+    },
     mayStillBegin(exchange, { authority, addresses }) {
       const { policy, version } = parts.snapshot()
       if (version === exchange.policyVersion) return true
@@ -215,10 +273,23 @@ export function createAdmission(parts: AdmissionParts): Admission {
     },
     async refuse(exchange, refusal) {
       exchange.status = statusOf(refusal)
-      await record(exchange, { kind: 'deny', reason: refusal.reason, source: 'target' })
+      const source: Decision = { kind: 'deny', reason: refusal.reason, source: 'target' }
+      await recorded(exchange, source, { kind: 'refused', refusal })
       return refusal
     },
   }
+}
+
+const GONE: Admitted = { kind: 'gone' }
+const AUDIT_REFUSAL: Admitted = {
+  kind: 'refused',
+  refusal: { reason: 'audit_unavailable', retryAfter: 30 },
+}
+
+function questionOf(exchange: Exchange, addresses?: readonly IpAddress[]): Question {
+  const authority = exchange.authority!
+  const client = exchange.client.id
+  return addresses === undefined ? { authority, client } : { authority, client, addresses }
 }
 
 /** What the client will get, so that the record of the decision can say it. */

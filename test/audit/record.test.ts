@@ -1,3 +1,4 @@
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createExchangeRecorder } from '../../src/audit/record.ts'
 import { parseAuthority } from '../../src/core/authority.ts'
@@ -399,4 +400,45 @@ test('AUD-53 the door hears of a record that could not be written', () => {
   const heard: unknown[] = []
   exchange.decide(ALLOW, (error) => heard.push(error))
   expect(heard).toEqual([failure])
+})
+
+test('AUD-54 property: whatever a client or a rule says is one value of one attribute, and adds none', () => {
+  const text = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 60 }),
+    fc.constantFrom('","sallyport.decision":"allow', '\\', '"', '\\"', '\n', '\u2028', '\ud800', '}'),
+  )
+  fc.assert(
+    fc.property(text, text, text, text, text, (agent, method, path, pattern, file) => {
+      const { events, open } = desk()
+      const exchange = open('http', `X${method}`, 'example.com:443')
+      exchange.userAgent = agent
+      exchange.path = path.replaceAll(/[?#]/g, '')
+      exchange.serverName = pattern
+      exchange.approval = file
+      exchange.policyVersion = agent
+      exchange.decide(
+        {
+          kind: 'deny',
+          reason: 'denied',
+          source: 'deny_rule',
+          rule: { list: method, text: pattern, source: { file, line: 7 } },
+        },
+        () => {},
+      )
+      expect(Object.keys(present(events[0]))).toHaveLength(31)
+      expect(events[0]!.attributes).toMatchObject({
+        'http.request.method': '_OTHER',
+        'http.request.method_original': `X${method}`,
+        'user_agent.original': agent,
+        'url.path': exchange.path,
+        'security_rule.name': pattern,
+        'security_rule.ruleset.name': method,
+        'sallyport.rule.source': `${file}:7`,
+        'security_rule.version': agent,
+        'sallyport.approval.id': file,
+        'sallyport.decision': 'deny',
+        'network.policy.decision': 'deny',
+      })
+    }),
+  )
 })
