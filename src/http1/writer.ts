@@ -23,10 +23,15 @@ export function responseHead(
   fields: readonly Field[],
   version: '1.0' | '1.1' = '1.1',
 ): Buffer {
+  return Buffer.from(`${statusLine(status, reason, version)}${fieldLines(fields)}\r\n`, 'latin1')
+}
+
+/** The first line of a response with its line end, one byte a character. Throws as `responseHead`. */
+export function statusLine(status: number, reason: string, version: '1.0' | '1.1' = '1.1'): string {
   if (!Number.isInteger(status) || status < 100 || status > 999)
     throw new TypeError(`the status ${status} is not a number from 100 to 999`)
   if (!TEXT.test(reason)) throw new TypeError('the reason phrase has a character that is not permitted')
-  return Buffer.from(`HTTP/${version} ${status} ${reason}\r\n${fieldLines(fields)}\r\n`, 'latin1')
+  return `HTTP/${version} ${status} ${reason}\r\n`
 }
 
 /** One chunk, to be written in this order. Throws RangeError for an empty one, which would end the content. */
@@ -40,7 +45,8 @@ export function lastChunk(trailers: readonly Field[]): Buffer {
   return Buffer.from(`0\r\n${fieldLines(trailers)}\r\n`, 'latin1')
 }
 
-function fieldLines(fields: readonly Field[]): string {
+/** Field lines, each with its line end, one byte a character. Throws TypeError as `requestHead` does. */
+export function fieldLines(fields: readonly Field[]): string {
   let lines = ''
   for (const { name, value } of fields) {
     if (!TOKEN.test(name)) throw new TypeError('a field name is not a token')

@@ -1,7 +1,7 @@
 import type { ProxyError } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
-import type { Refusal, Responder } from './respond.ts'
+import type { Answer, Refusal, Responder } from './respond.ts'
 import type { ClientSession } from './session.ts'
 
 /** Sends a refusal and ends the exchange; the connection stays open where the client may send its next request on it. */
@@ -34,16 +34,11 @@ function mustClose(session: ClientSession, head: RequestHead): boolean {
   return !head.keepAlive || !session.contentDone || session.isLast
 }
 
-function finishWith(
-  session: ClientSession,
-  exchange: Exchange,
-  answer: { readonly status: number; readonly bytes: Buffer },
-  close: boolean,
-): void {
+function finishWith(session: ClientSession, exchange: Exchange, answer: Answer, close: boolean): void {
   exchange.status = answer.status
   exchange.close()
   if (session.isClosed) return
-  session.connection.write(answer.bytes)
+  session.connection.write(answer.text)
   if (close) session.finishAndClose()
   else session.finish()
 }

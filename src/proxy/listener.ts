@@ -1,8 +1,10 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { clientOf, type ClientId } from '../core/client.ts'
 import type { ProtocolError } from '../http1/protocol-error.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
-import { Connection, type Wire } from '../wire/connection.ts'
+import { acceptConnections, type Remote } from '../wire/acceptor.ts'
+import type { Connection, Wire } from '../wire/connection.ts'
+import { Roster } from '../wire/roster.ts'
 import { ClientSession } from './session.ts'
 import type { SessionHooks, SessionLimits } from './session-parts.ts'
 
@@ -22,7 +24,7 @@ export interface ListenerParts {
   /** Something went wrong that should not; the connection it concerns is gone already. */
   readonly onFault: (error: unknown) => void
   /** What a connection gets that is one too many. */
-  readonly turnAway: () => Buffer
+  readonly turnAway: () => string
   /** Connections were turned away because there are too many, `count` since the last call: at most one call a second. */
   readonly onLimit: (client: ClientId, count: number) => void
 }
@@ -40,8 +42,8 @@ export interface Listener extends AsyncDisposable {
 /** Accepts clients on `host:port` (port 0: any) and serves each connection. Throws what `listen` throws. */
 export async function listen(host: string, port: number, parts: ListenerParts): Promise<Listener> {
   const { wire } = parts
-  const open = new Set<Connection>()
-  const sessions = new Set<ClientSession>()
+  const open = new Roster<Connection>()
+  const sessions = new Roster<ClientSession>()
   const perClient = new Map<ClientId, number>()
   let emptied: (() => void)[] = []
   let draining = false
@@ -54,36 +56,34 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     malformed(session, error) {
       parts.doors.malformed(session, error).catch(parts.onFault)
     },
-    over: (session) => void sessions.delete(session),
   }
 
-  function accept(socket: Socket): void {
-    const { remoteAddress, remotePort } = socket
-    // A client that is gone before it was looked at has no address any more.
-    if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy()
-    const client = clientOf(remoteAddress, remotePort)
+  function accept(connection: Connection, { address, port }: Remote): void {
+    const client = clientOf(address, port)
     const limits = parts.limits()
     const count = (perClient.get(client.id) ?? 0) + 1
     if (open.size >= limits.connections || count > limits.connectionsPerClient) {
-      turnAway(socket, client.id)
+      turnAway(connection, client.id)
       return
     }
-    const connection = Connection.accepted(wire, socket)
-    open.add(connection)
+    const seat = open.add(connection)
     perClient.set(client.id, count)
     if (count === 1) parts.onClient(client.id, true)
-    connection.socket.once('close', () => release(connection, client.id))
-    sessions.add(new ClientSession(connection, client, limits, hooks, wire.pulse.now))
+    connection.onClosed = () => {
+      seat.leave()
+      release(client.id)
+    }
+    const session = new ClientSession(connection, client, limits, hooks, wire.pulse.now)
+    session.seat = sessions.add(session)
     connection.resume()
   }
 
   /** A client that opens connections on and on must not fill the log as well. */
   let turnedAway = 0
   let toldAt = Number.NEGATIVE_INFINITY
-  function turnAway(socket: Socket, client: ClientId): void {
-    socket.on('error', () => {})
-    socket.end(parts.turnAway())
-    socket.destroySoon()
+  function turnAway(connection: Connection, client: ClientId): void {
+    connection.write(parts.turnAway())
+    connection.socket.destroySoon()
     turnedAway++
     if (toldAt === wire.pulse.now) return
     toldAt = wire.pulse.now
@@ -91,8 +91,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     turnedAway = 0
   }
 
-  function release(connection: Connection, client: ClientId): void {
-    open.delete(connection)
+  function release(client: ClientId): void {
     const left = (perClient.get(client) ?? 1) - 1
     if (left > 0) perClient.set(client, left)
     else {
@@ -105,10 +104,10 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
   }
 
   const stopBeat = wire.pulse.onBeat((now) => {
-    for (const session of sessions) session.beat(now)
+    sessions.forEach((session) => session.beat(now))
   })
 
-  const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept)
+  const server: Server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ host, port, backlog: 1024 }, () => {
@@ -116,6 +115,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
       resolve()
     })
   })
+  acceptConnections(server, wire, accept)
   // Out of descriptors, say: the kernel keeps the connection waiting and Node tries again.
   server.on('error', parts.onFault)
   const bound = server.address()
@@ -125,7 +125,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     if (draining) return
     draining = true
     server.close()
-    for (const session of sessions) session.retire()
+    sessions.forEach((session) => session.retire())
   }
 
   function whenEmpty(): Promise<void> {
@@ -143,8 +143,8 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
       drain()
       stopBeat()
       // Whoever is being served must see that its answer was cut; the others have had theirs.
-      for (const session of sessions) session.connection.destroy(true)
-      for (const connection of open) connection.destroy()
+      sessions.forEach((session) => session.connection.destroy(true))
+      open.forEach((connection) => connection.destroy())
       await whenEmpty()
     },
   }

@@ -29,6 +29,6 @@ export async function serveMalformed(
   exchange.status = answer.status
   exchange.close()
   if (session.isClosed) return
-  session.connection.write(answer.bytes)
+  session.connection.write(answer.text)
   session.finishAndClose()
 }

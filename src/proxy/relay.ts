@@ -64,6 +64,7 @@ class Relay implements Receiver, ContentSink {
     const { session, head, path, authority, origin, via } = this.#parts
     session.whenGone(() => this.#settle({ kind: 'cut', trouble: 'client_gone' }))
     if (this.#settled) return
+    session.connection.prompt()
     origin.reader.expect(head.method, this.#webSocket)
     origin.connection.receiver = this
     origin.connection.write(

@@ -4,7 +4,7 @@ import { type ProxyError, type Trouble, TROUBLES } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import { type Field, field, firstValue } from '../core/fields.ts'
 import { proxyStatus } from '../core/status-fields.ts'
-import { responseHead } from '../http1/writer.ts'
+import { fieldLines, statusLine } from '../http1/writer.ts'
 
 /** What a client is told that does not get through. */
 export interface Refusal {
@@ -27,7 +27,8 @@ export interface Asked {
 
 export interface Answer {
   readonly status: number
-  readonly bytes: Buffer
+  /** ASCII. */
+  readonly text: string
 }
 
 /** Everything a refused client sees: the one place where refusals and troubles become responses (RFC 9110, 9209, 9457). */
@@ -35,7 +36,7 @@ export interface Responder {
   refusal(exchange: Exchange, asked: Asked | undefined, refusal: Refusal, close: boolean): Answer
   trouble(exchange: Exchange, asked: Asked | undefined, error: ProxyError, close: boolean): Answer
   /** For a connection that is one too many: nothing of it has been read, so there is no exchange. */
-  turnAway(): Buffer
+  turnAway(): string
 }
 
 /** Reason phrases longer than this are cut: some clients print them in one line (clients ignore them otherwise). */
@@ -43,7 +44,7 @@ const PHRASE_LIMIT = 120
 
 export function createResponder(options: { readonly name: string; readonly now: () => number }): Responder {
   const { name } = options
-  const dateField = createDateField(options.now)
+  const dateLine = createDateLine(options.now)
   /** What is the same in every answer of one kind, made once: answering a denied host must cost next to nothing. */
   const constants = new Map<string, Constants>()
 
@@ -62,24 +63,13 @@ export function createResponder(options: { readonly name: string; readonly now: 
     const html = asked !== undefined && wantsHtml(asked)
     const json = `${constant.json}${dynamicMembers(exchange, said)}}\n`
     const content = html ? page(JSON.parse(json) as Record<string, unknown>) : json
-    const status = said.detail === undefined ? constant.proxyStatus : proxyStatusField(name, said)
-    const fields: Field[] = [
-      dateField(),
-      status,
-      constant.xProxyError,
-      field('X-Request-Id', exchange.id),
-      NO_STORE,
-      html ? HTML : PROBLEM_JSON,
-      field('Content-Length', String(Buffer.byteLength(content))),
-    ]
-    if (html) fields.push(HTML_POLICY)
-    if (said.retryAfter !== undefined) fields.push(field('Retry-After', String(said.retryAfter)))
-    fields.push(close ? CLOSE : KEEP_ALIVE)
-    const head = responseHead(said.status, reasonPhrase(exchange, said), fields)
-    return {
-      status: said.status,
-      bytes: asked?.method === 'HEAD' ? head : Buffer.concat([head, Buffer.from(content)]),
-    }
+    let text = statusLine(said.status, reasonPhrase(exchange, said)) + dateLine()
+    text += said.detail === undefined ? constant.proxyStatus : proxyStatusLine(name, said)
+    text += `${constant.xProxyError}X-Request-Id: ${exchange.id}\r\n${html ? HTML : PROBLEM_JSON}`
+    text += `Content-Length: ${content.length}\r\n`
+    if (said.retryAfter !== undefined) text += fieldLines([field('Retry-After', String(said.retryAfter))])
+    text += close ? CLOSE : KEEP_ALIVE
+    return { status: said.status, text: asked?.method === 'HEAD' ? text : text + content }
   }
 
   return {
@@ -112,17 +102,19 @@ export function createResponder(options: { readonly name: string; readonly now: 
       const row = REASONS.too_many_connections
       const constant = constantsOf({ ...row, reason: 'too_many_connections', decision: 'deny' })
       const content = `${constant.json},"retry_after":${TURNED_AWAY_RETRY}}\n`
-      const head = responseHead(row.status, row.phrase, [
-        dateField(),
-        constant.proxyStatus,
-        constant.xProxyError,
-        NO_STORE,
-        PROBLEM_JSON,
-        field('Content-Length', String(content.length)),
-        field('Retry-After', String(TURNED_AWAY_RETRY)),
-        CLOSE,
-      ])
-      return Buffer.concat([head, Buffer.from(content)])
+      return (
+        statusLine(row.status, row.phrase) +
+        dateLine() +
+        constant.proxyStatus +
+        constant.xProxyError +
+        PROBLEM_JSON +
+        fieldLines([
+          field('Content-Length', String(content.length)),
+          field('Retry-After', String(TURNED_AWAY_RETRY)),
+        ]) +
+        CLOSE +
+        content
+      )
     },
   }
 }
@@ -148,32 +140,37 @@ const TURNED_AWAY_RETRY = 5
 interface Constants {
   /** The beginning of the problem document, without the closing brace. */
   readonly json: string
-  readonly proxyStatus: Field
-  readonly xProxyError: Field
+  /** Field lines. */
+  readonly proxyStatus: string
+  readonly xProxyError: string
 }
 
 const NO_STORE = field('Cache-Control', 'no-store')
-const PROBLEM_JSON = field('Content-Type', 'application/problem+json')
-const HTML = field('Content-Type', 'text/html; charset=utf-8')
-const HTML_POLICY = field('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
-const CLOSE = field('Connection', 'close')
-const KEEP_ALIVE = field('Connection', 'keep-alive')
+const PROBLEM_JSON = fieldLines([NO_STORE, field('Content-Type', 'application/problem+json')])
+const HTML = fieldLines([
+  NO_STORE,
+  field('Content-Type', 'text/html; charset=utf-8'),
+  field('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'"),
+])
+/** With the end of the head. */
+const CLOSE = `${fieldLines([field('Connection', 'close')])}\r\n`
+const KEEP_ALIVE = `${fieldLines([field('Connection', 'keep-alive')])}\r\n`
 
 function constantPart(name: string, said: Said): Constants {
   const { reason, title, status, decision, advice } = said
   const document = { type: `urn:sallyport:problem:${reason}`, title, status, decision, reason, advice }
   return {
-    json: JSON.stringify(document).slice(0, -1),
-    proxyStatus: proxyStatusField(name, { proxyStatus: said.proxyStatus }),
-    xProxyError: field('X-Proxy-Error', said.xProxyError),
+    json: json(document).slice(0, -1),
+    proxyStatus: proxyStatusLine(name, { proxyStatus: said.proxyStatus }),
+    xProxyError: fieldLines([field('X-Proxy-Error', said.xProxyError)]),
   }
 }
 
-function proxyStatusField(
+function proxyStatusLine(
   name: string,
   said: { readonly proxyStatus: string; readonly detail?: string },
-): Field {
-  return field('Proxy-Status', proxyStatus(name, said.proxyStatus, said.detail))
+): string {
+  return fieldLines([field('Proxy-Status', proxyStatus(name, said.proxyStatus, said.detail))])
 }
 
 /** The members of the problem document that belong to this exchange. */
@@ -184,15 +181,23 @@ function dynamicMembers(exchange: Exchange, said: Said): string {
   if (decision !== undefined) members += `,"source":"${decision.source}"`
   // A canonical host has no character that JSON would escape; everything that somebody wrote goes through stringify.
   if (authority !== undefined) members += `,"host":"${authority.host.text}","port":${authority.port}`
-  if (said.detail !== undefined) members += `,"detail":${JSON.stringify(said.detail)}`
-  if (said.rule !== undefined) members += `,"rule":${JSON.stringify(said.rule)}`
-  if (policyVersion !== undefined) members += `,"policy_version":${JSON.stringify(policyVersion)}`
+  if (said.detail !== undefined) members += `,"detail":${json(said.detail)}`
+  if (said.rule !== undefined) members += `,"rule":${json(said.rule)}`
+  if (policyVersion !== undefined) members += `,"policy_version":${json(policyVersion)}`
   if (said.approval !== undefined) {
     const how = `an operator runs: sallyport approvals allow ${said.approval}`
-    members += `,"approval":${JSON.stringify({ id: said.approval, status: 'open', how })}`
+    members += `,"approval":${json({ id: said.approval, status: 'open', how })}`
   }
   if (said.retryAfter !== undefined) members += `,"retry_after":${said.retryAfter}`
   return members
+}
+
+/** JSON in ASCII, so that an answer has as many bytes as characters. */
+function json(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[^\0-\x7f]/g,
+    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 function reasonPhrase(exchange: Exchange, said: Said): string {
@@ -204,16 +209,16 @@ function reasonPhrase(exchange: Exchange, said: Said): string {
 }
 
 /** Date (RFC 9110 §6.6.1), formatted once a second. */
-function createDateField(now: () => number): () => Field {
+function createDateLine(now: () => number): () => string {
   let second = Number.NaN
-  let date = field('Date', '')
+  let line = ''
   return () => {
     const current = Math.floor(now() / 1000)
     if (current !== second) {
       second = current
-      date = field('Date', new Date(current * 1000).toUTCString())
+      line = fieldLines([field('Date', new Date(current * 1000).toUTCString())])
     }
-    return date
+    return line
   }
 }
 
@@ -256,5 +261,5 @@ function page(body: Record<string, unknown>): string {
 }
 
 function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+  return text.replace(/[&<>"']|[^\0-\x7f]/gu, (character) => `&#${character.codePointAt(0)};`)
 }

@@ -17,10 +17,10 @@ export function runTunnel(
       sent: (bytes) => void (exchange.bytesSent += bytes),
       received: (bytes) => void (exchange.bytesReceived += bytes),
       closed(trouble) {
-        tunnels.remove(running)
+        seat.leave()
         exchange.close(trouble)
       },
     }),
   }
-  tunnels.add(running)
+  const seat = tunnels.add(running)
 }

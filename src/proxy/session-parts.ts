@@ -33,6 +33,4 @@ export interface SessionHooks {
   serve(session: ClientSession, head: RequestHead): void
   /** The head is malformed; the door answers and closes. */
   malformed(session: ClientSession, error: ProtocolError): void
-  /** The session is over: its connection is closed or closing, or belongs to a tunnel now. */
-  over(session: ClientSession): void
 }

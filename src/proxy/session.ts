@@ -6,6 +6,7 @@ import type { Client } from '../core/client.ts'
 import { ProtocolError } from '../http1/protocol-error.ts'
 import { type RequestHead, RequestReader } from '../http1/request-reader.ts'
 import type { Connection, Receiver } from '../wire/connection.ts'
+import type { Seat } from '../wire/roster.ts'
 import type { ContentSink, SessionHooks, SessionLimits } from './session-parts.ts'
 
 /** `answered`: the last answer is on its way; the next request waits until it is out. */
@@ -16,6 +17,8 @@ export class ClientSession implements Receiver {
   readonly client: Client
   /** Set once the client has opened a tunnel that carries plain HTTP: what it sends from then on is for this authority. */
   inside: Authority | undefined
+  /** Left once the session is over: its connection is closed or closing, or belongs to a tunnel now. */
+  seat: Seat | undefined
   readonly #limits: SessionLimits
   readonly #hooks: SessionHooks
   readonly #reader: RequestReader
@@ -125,7 +128,7 @@ export class ClientSession implements Receiver {
     this.#state = 'closed'
     this.#sink = undefined
     if (serving) this.#reportGone()
-    this.#hooks.over(this)
+    this.seat?.leave()
   }
 
   #reportGone(): void {
@@ -196,7 +199,7 @@ export class ClientSession implements Receiver {
     this.#state = 'closed'
     this.#sink = undefined
     this.#onGone = undefined
-    this.#hooks.over(this)
+    this.seat?.leave()
     this.connection.endAndDrain()
   }
 
@@ -206,7 +209,7 @@ export class ClientSession implements Receiver {
     if (this.#state !== 'closed') {
       this.#state = 'closed'
       this.#sink = undefined
-      this.#hooks.over(this)
+      this.seat?.leave()
     }
     this.connection.destroy(true)
   }
@@ -217,8 +220,9 @@ export class ClientSession implements Receiver {
    */
   pass(): Buffer {
     this.#state = 'passed'
+    this.connection.prompt()
     this.#onGone = undefined
-    this.#hooks.over(this)
+    this.seat?.leave()
     return Buffer.from(this.#reader.takeRest()) // a copy: the tunnel reads into the same buffer again
   }
 
@@ -268,6 +272,8 @@ export class ClientSession implements Receiver {
 
   #begin(head: RequestHead): void {
     this.#state = 'serving'
+    // A second answer must not wait until the client has acknowledged the first.
+    if (this.#served) this.connection.prompt()
     this.#served = true
     this.#contentDone = false
     if (head.framing.kind === 'none') {

@@ -3,6 +3,7 @@ import type { ClientId } from '../core/client.ts'
 import type { Trouble } from '../core/errors.ts'
 import type { IpAddress } from '../core/ip-address.ts'
 import type { Pulse } from '../wire/pulse.ts'
+import { Roster, type Seat } from '../wire/roster.ts'
 import type { Tunnel } from './tunnel.ts'
 
 /** Who goes where, and on whose word: what is needed to ask about a tunnel again. */
@@ -34,8 +35,8 @@ export interface OpeningTunnel extends Disposable {
 export interface Tunnels extends AsyncDisposable {
   /** From the moment of admission until it is disposed, which is when it runs or when nothing came of it. */
   opening(passage: Passage): OpeningTunnel
-  add(running: RunningTunnel): void
-  remove(running: RunningTunnel): void
+  /** Until it leaves its seat, which is when both its sides are closed. */
+  add(running: RunningTunnel): Seat
   /** Closes those of which `denied` says so, and refuses those that are being opened; returns how many. */
   closeWhere(denied: (passage: Passage) => boolean, why: Trouble): number
   /** Resolves when none is left. */
@@ -45,38 +46,41 @@ export interface Tunnels extends AsyncDisposable {
 
 /** `idleTimeout`: milliseconds without a byte either way. */
 export function createTunnels(pulse: Pulse, idleTimeout: () => number): Tunnels {
-  const running = new Set<RunningTunnel>()
-  const openings = new Map<Passage, (why: Trouble) => void>()
+  const running = new Roster<RunningTunnel>()
+  const openings = new Roster<{ readonly passage: Passage; refuse(why: Trouble): void }>()
   let emptied: (() => void)[] = []
 
   function opening(passage: Passage): OpeningTunnel {
     let refusal: Trouble | undefined
     let refused: ((why: Trouble) => void) | undefined
-    openings.set(passage, (why) => {
-      refusal ??= why
-      refused?.(why)
+    const seat = openings.add({
+      passage,
+      refuse(why) {
+        refusal ??= why
+        refused?.(why)
+      },
     })
     return {
       get refusal() {
         return refusal
       },
       whenRefused: (callback) => void (refused = callback),
-      [Symbol.dispose]: () => void openings.delete(passage),
+      [Symbol.dispose]: () => seat.leave(),
     }
   }
 
   function closeWhere(denied: (passage: Passage) => boolean, why: Trouble): number {
     let closed = 0
-    for (const each of running) {
-      if (!denied(each)) continue
+    running.forEach((each) => {
+      if (!denied(each)) return
       each.tunnel.close(why)
       closed++
-    }
-    for (const [passage, refuse] of openings) {
-      if (!denied(passage)) continue
-      refuse(why)
+    })
+    openings.forEach((each) => {
+      if (!denied(each.passage)) return
+      each.refuse(why)
       closed++
-    }
+    })
     return closed
   }
 
@@ -86,17 +90,23 @@ export function createTunnels(pulse: Pulse, idleTimeout: () => number): Tunnels 
 
   const stopBeat = pulse.onBeat((now) => {
     const limit = idleTimeout()
-    for (const { tunnel } of running) if (now - tunnel.activeAt > limit) tunnel.close('idle_timeout')
+    running.forEach(({ tunnel }) => {
+      if (now - tunnel.activeAt > limit) tunnel.close('idle_timeout')
+    })
   })
 
   return {
     opening,
-    add: (each) => void running.add(each),
-    remove(each) {
-      running.delete(each)
-      if (running.size > 0) return
-      for (const resolve of emptied) resolve()
-      emptied = []
+    add(each) {
+      const seat = running.add(each)
+      return {
+        leave() {
+          seat.leave()
+          if (running.size > 0) return
+          for (const resolve of emptied) resolve()
+          emptied = []
+        },
+      }
     },
     closeWhere,
     whenEmpty,

@@ -5,6 +5,7 @@ import { ResponseReader } from '../http1/response-reader.ts'
 import type { IpAddress } from '../core/ip-address.ts'
 import type { Connection, Receiver } from '../wire/connection.ts'
 import type { Pulse } from '../wire/pulse.ts'
+import { Roster, type Seat } from '../wire/roster.ts'
 import type { Dialled, Dialer } from './dialer.ts'
 
 /** An HTTP/1.1 connection to an origin, with the reader of its responses. */
@@ -51,28 +52,28 @@ interface Kept {
   readonly key: string
   readonly origin: Origin
   readonly since: number
+  seat: Seat | undefined
 }
 
 export function createOrigins(options: OriginsOptions): Origins {
   const { dialer, limits, pulse } = options
   const byKey = new Map<string, Kept[]>()
   /** In the order in which they were kept. */
-  const all = new Set<Kept>()
+  const all = new Roster<Kept>()
   const stopBeat = pulse.onBeat((now) => {
     const limit = options.idleTimeout()
-    for (const kept of all) {
-      if (now - kept.since < limit) break
+    for (let kept = all.first; kept !== undefined && now - kept.since >= limit; kept = all.first)
       discard(kept)
-    }
+    // Not before, since most keys are needed again at once.
+    for (const [key, list] of byKey) if (list.length === 0) byKey.delete(key)
   })
 
   function remove(kept: Kept): void {
-    if (!all.delete(kept)) return
-    const list = byKey.get(kept.key)
-    if (list === undefined) return
-    const at = list.indexOf(kept)
-    if (at !== -1) list.splice(at, 1)
-    if (list.length === 0) byKey.delete(kept.key)
+    if (kept.seat === undefined) return
+    kept.seat.leave()
+    kept.seat = undefined
+    const list = byKey.get(kept.key)!
+    list.splice(list.indexOf(kept), 1)
   }
 
   function discard(kept: Kept): void {
@@ -107,17 +108,17 @@ export function createOrigins(options: OriginsOptions): Origins {
     }),
     keep(key, origin) {
       if (options.idleConnections() === 0 || origin.connection.isClosed) return origin.connection.destroy()
-      const kept: Kept = { key, origin, since: pulse.now }
-      all.add(kept)
+      const kept: Kept = { key, origin, since: pulse.now, seat: undefined }
+      kept.seat = all.add(kept)
       const list = byKey.get(key)
       if (list === undefined) byKey.set(key, [kept])
       else list.push(kept)
       origin.connection.receiver = watching(() => discard(kept))
       origin.connection.resume()
-      if (all.size > options.idleConnections()) for (const oldest of all) return discard(oldest)
+      if (all.size > options.idleConnections()) discard(all.first!)
     },
     clear() {
-      for (const kept of all) discard(kept)
+      all.forEach(discard)
     },
     get size() {
       return all.size

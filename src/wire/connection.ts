@@ -29,11 +29,6 @@ const EMPTY = Buffer.alloc(0)
 
 const DEAF: Receiver = { received: () => false, ended: () => {}, closed: () => {} }
 
-/** The parts of a socket's handle that reading into our own buffers needs. Private to Node, so it is looked for. */
-interface WithHandle {
-  _handle?: object | null
-}
-
 /** What all connections of one daemon share. */
 export interface Wire {
   readonly buffers: ReadBuffers
@@ -43,6 +38,8 @@ export interface Wire {
 export class Connection {
   readonly socket: Socket
   receiver: Receiver = DEAF
+  /** Called once, after the receiver has heard of the close. */
+  onClosed: (() => void) | undefined
   /** When bytes last came or went, by the pulse: a few seconds coarse. */
   activeAt: number
   readonly #wire: Wire
@@ -62,7 +59,6 @@ export class Connection {
       buffer: () => this.#own ?? this.#wire.buffers.shared,
       callback: (count, bytes) => this.#read(bytes as Buffer, count),
     })
-    this.socket.setNoDelay(true)
     this.socket.on('error', (error) => {
       this.#error = error
     })
@@ -71,15 +67,10 @@ export class Connection {
   }
 
   /**
-   * Takes over a socket that a server with `pauseOnConnect` accepted. There is no public option for reading an accepted
-   * socket into buffers of one's own, so its handle moves to a new socket that has them; where Node does not show the
-   * handle, the ordinary stream is read instead, which is slower and otherwise the same.
+   * Takes over the handle of an accepted connection. There is no public option for reading an accepted socket into
+   * buffers of one's own; a socket that is made around the handle can have them.
    */
-  static accepted(wire: Wire, accepted: Socket): Connection {
-    const owner = accepted as WithHandle
-    const handle = owner._handle
-    if (typeof handle !== 'object' || handle === null) return Connection.#streamed(wire, accepted)
-    owner._handle = null
+  static ofHandle(wire: Wire, handle: object): Connection {
     return new Connection(
       wire,
       (onread) =>
@@ -90,11 +81,12 @@ export class Connection {
   /** Opens a connection to an address; `socket` emits `connect` or `error`. Nothing is read before `resume()`. */
   static open(wire: Wire, options: TcpNetConnectOpts): Connection {
     return new Connection(wire, (onread) =>
-      connect({ ...options, allowHalfOpen: true, autoSelectFamily: false, onread }),
+      connect({ ...options, allowHalfOpen: true, autoSelectFamily: false, noDelay: true, onread }),
     )
   }
 
-  static #streamed(wire: Wire, socket: Socket): Connection {
+  /** The same over the ordinary stream of a socket, which is slower. */
+  static ofSocket(wire: Wire, socket: Socket): Connection {
     socket.allowHalfOpen = true
     const connection = new Connection(wire, () => socket)
     socket.pause()
@@ -136,6 +128,11 @@ export class Connection {
 
   pause(): void {
     if (!this.#closed) this.socket.pause()
+  }
+
+  /** Sends every write at once from now on (TCP_NODELAY). A connection that is only ever answered once needs no such call. */
+  prompt(): void {
+    this.socket.setNoDelay(true)
   }
 
   /** Hands bytes to the kernel; what it does not take is queued. Writes after the end or the close are dropped. */
@@ -221,5 +218,6 @@ export class Connection {
     const receiver = this.receiver
     this.receiver = DEAF
     receiver.closed(this.#error)
+    this.onClosed?.()
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { Roster } from './roster.ts'
 
 /**
  * A coarse clock and the sweep that goes with it: reading a field costs nothing, so every read and write can note when
@@ -13,25 +14,24 @@ export interface Pulse extends Disposable {
 
 /** `interval`: milliseconds between beats, which is how coarse idle limits are (default 1,000). */
 export function createPulse(clock: Clock, interval = 1000): Pulse {
-  const beats = new Set<(now: number) => void>()
+  const beats = new Roster<(now: number) => void>()
   let now = clock.monotonic()
   let alarm = clock.after(interval, tick)
   function tick(): void {
     now = clock.monotonic()
     alarm = clock.after(interval, tick)
-    for (const beat of beats) beat(now)
+    beats.forEach((beat) => beat(now))
   }
   return {
     get now() {
       return now
     },
     onBeat(beat) {
-      beats.add(beat)
-      return () => beats.delete(beat)
+      const seat = beats.add(beat)
+      return () => seat.leave()
     },
     [Symbol.dispose]() {
       alarm.cancel()
-      beats.clear()
     },
   }
 }

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { createReadBuffers } from '../../src/wire/buffers.ts'
-import { Connection, type Wire } from '../../src/wire/connection.ts'
+import { acceptConnections } from '../../src/wire/acceptor.ts'
+import type { Connection, Wire } from '../../src/wire/connection.ts'
 import { createPulse } from '../../src/wire/pulse.ts'
 import { createFakeClock, type FakeClock } from './fake-clock.ts'
 
@@ -21,17 +22,21 @@ export function createTestWire(): TestWire {
   return { clock, pulse, buffers: createReadBuffers(), [Symbol.dispose]: () => pulse[Symbol.dispose]() }
 }
 
-/** Accepts one connection on loopback, as a listener of the proxy does. Nothing is read before `resume()`. */
-export async function acceptedPair(wire: Wire): Promise<ConnectionPair> {
+/**
+ * Accepts one connection on loopback, as a listener of the proxy does; `handles` false: as it does where Node does not
+ * show its handles. Nothing is taken before `resume()`.
+ */
+export async function acceptedPair(wire: Wire, handles = true): Promise<ConnectionPair> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const accepting = once(server, 'connection') as Promise<[Socket]>
+  const accepting = new Promise<Connection>((resolve) => {
+    acceptConnections(server, wire, resolve, handles)
+  })
   const { port } = server.address() as AddressInfo
   const peer = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   peer.on('error', () => {})
-  const [[socket]] = await Promise.all([accepting, once(peer, 'connect')])
-  const connection = Connection.accepted(wire, socket)
+  const [connection] = await Promise.all([accepting, once(peer, 'connect')])
   server.close()
   return {
     connection,

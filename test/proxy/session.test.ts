@@ -33,10 +33,10 @@ function openSession(wire: Wire, { connection }: ConnectionPair, serve: (head: R
     {
       serve: (_, head) => serve(head),
       malformed: (session) => session.abort(),
-      over: () => void over++,
     },
     wire.pulse.now,
   )
+  session.seat = { leave: () => void over++ }
   connection.resume()
   return { session, overs: () => over }
 }

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { expect, test } from 'vitest'
+import { acceptConnections, type Remote } from '../../src/wire/acceptor.ts'
 import { createReadBuffers } from '../../src/wire/buffers.ts'
 import type { Connection } from '../../src/wire/connection.ts'
 import { acceptedPair, createTestWire } from '../kit/connections.ts'
@@ -148,7 +150,7 @@ test('WIRE-02 a flush is told when the kernel has the bytes, and not before', as
   expect(read).toBe(written)
 })
 
-test('WIRE-03 a write that fails in the kernel while others wait behind it is told to each of them once, and ends there', async () => {
+test('WIRE-08 a write that fails in the kernel while others wait behind it is told to each of them once, and ends there', async () => {
   using wire = createTestWire()
   await using pair = await acceptedPair(wire)
   const { connection, peer } = pair
@@ -182,4 +184,68 @@ test('WIRE-03 a write that fails in the kernel while others wait behind it is to
   await flushed
   expect(told).toBe(3)
   expect(connection.isClosed).toBe(true)
+})
+
+for (const handles of [true, false])
+  test(`WIRE-07 an echo to a slow reader is whole, ends, and is told once: ${handles ? 'over the handle' : "over Node's own socket"}`, async () => {
+    using wire = createTestWire()
+    await using pair = await acceptedPair(wire, handles)
+    const { connection, peer } = pair
+    const told: string[] = []
+    const over = new Promise<void>((resolve) => {
+      connection.onClosed = () => {
+        told.push('onClosed')
+        resolve()
+      }
+    })
+    let most = 0
+    connection.receiver = {
+      received(bytes) {
+        connection.write(bytes)
+        most = Math.max(most, connection.socket.writableLength)
+        if (connection.isFlushed) return true
+        connection.whenFlushed(() => connection.resume())
+        return false
+      },
+      ended() {
+        told.push('ended')
+        connection.end()
+      },
+      closed: (error) => void told.push(`closed ${error}`),
+    }
+    connection.resume()
+    const sent = Buffer.from(
+      Uint8Array.from({ length: 24 * MEGABYTE.length }, (_, i) => (i * 31 + (i >> 8)) & 0xff),
+    )
+    peer.pause()
+    peer.end(sent)
+    while (connection.isFlushed) await new Promise(setImmediate)
+    const got: Buffer[] = []
+    peer.on('data', (bytes: Buffer) => void got.push(bytes))
+    peer.resume()
+    await Promise.all([once(peer, 'end'), over])
+    expect(Buffer.concat(got).equals(sent)).toBe(true)
+    expect(told).toEqual(['ended', 'closed undefined', 'onClosed'])
+    expect(most).toBeLessThanOrEqual(256 * 1024)
+  })
+
+test('WIRE-09 where a connection comes from is known before anything is read', async () => {
+  for (const handles of [true, false]) {
+    using wire = createTestWire()
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const accepted = new Promise<[Connection, Remote]>((resolve) => {
+      acceptConnections(server, wire, (...args) => resolve(args), handles)
+    })
+    const peer = connect((server.address() as AddressInfo).port, '127.0.0.1')
+    await once(peer, 'connect')
+    const [connection, remote] = await accepted
+    expect(remote).toEqual({ address: '127.0.0.1', port: peer.localPort })
+    const closed = once(connection.socket, 'close')
+    connection.destroy()
+    await closed
+    peer.destroy()
+    server.close()
+  }
 })
