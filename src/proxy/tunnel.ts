@@ -13,7 +13,7 @@ export interface Tunnel {
   /** Ends both sides at once. */
   close(trouble: Trouble): void
   /** Monotonic milliseconds (of the pulse) at which bytes last went either way. */
-  readonly activeAt: number
+  activeAt(): number
 }
 
 /** A TLS alert, with an HTTP/2 GOAWAY before it. */
@@ -67,8 +67,8 @@ export function startTunnel(client: Connection, origin: Connection, hooks: Tunne
       client.destroy(true)
       origin.destroy(true)
     },
-    get activeAt() {
-      return Math.max(client.activeAt, origin.activeAt)
-    },
+    // No getter: V8 keeps the getter of an object literal, and all that it sees, in the shape of the object, which lives
+    // until the next major collection. A function is a value like any other.
+    activeAt: () => Math.max(client.activeAt, origin.activeAt),
   }
 }

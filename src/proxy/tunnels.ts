@@ -44,29 +44,40 @@ export interface Tunnels extends AsyncDisposable {
   readonly size: number
 }
 
+class Opening implements OpeningTunnel {
+  readonly passage: Passage
+  seat: Seat | undefined
+  refusal: Trouble | undefined
+  #refused: ((why: Trouble) => void) | undefined
+
+  constructor(passage: Passage) {
+    this.passage = passage
+  }
+
+  refuse(why: Trouble): void {
+    this.refusal ??= why
+    this.#refused?.(why)
+  }
+
+  whenRefused(callback: (why: Trouble) => void): void {
+    this.#refused = callback
+  }
+
+  [Symbol.dispose](): void {
+    this.seat?.leave()
+  }
+}
+
 /** `idleTimeout`: milliseconds without a byte either way. */
 export function createTunnels(pulse: Pulse, idleTimeout: () => number): Tunnels {
   const running = new Roster<RunningTunnel>()
-  const openings = new Roster<{ readonly passage: Passage; refuse(why: Trouble): void }>()
+  const openings = new Roster<Opening>()
   let emptied: (() => void)[] = []
 
   function opening(passage: Passage): OpeningTunnel {
-    let refusal: Trouble | undefined
-    let refused: ((why: Trouble) => void) | undefined
-    const seat = openings.add({
-      passage,
-      refuse(why) {
-        refusal ??= why
-        refused?.(why)
-      },
-    })
-    return {
-      get refusal() {
-        return refusal
-      },
-      whenRefused: (callback) => void (refused = callback),
-      [Symbol.dispose]: () => seat.leave(),
-    }
+    const made = new Opening(passage)
+    made.seat = openings.add(made)
+    return made
   }
 
   function closeWhere(denied: (passage: Passage) => boolean, why: Trouble): number {
@@ -91,7 +102,7 @@ export function createTunnels(pulse: Pulse, idleTimeout: () => number): Tunnels 
   const stopBeat = pulse.onBeat((now) => {
     const limit = idleTimeout()
     running.forEach(({ tunnel }) => {
-      if (now - tunnel.activeAt > limit) tunnel.close('idle_timeout')
+      if (now - tunnel.activeAt() > limit) tunnel.close('idle_timeout')
     })
   })
 
