@@ -40,5 +40,6 @@ function finishWith(session: ClientSession, exchange: Exchange, answer: Answer, 
   if (session.isClosed) return
   session.connection.write(answer.text)
   if (close) session.finishAndClose()
+  else if (exchange.door === 'connect') session.finishBriefly()
   else session.finish()
 }

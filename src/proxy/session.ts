@@ -12,6 +12,9 @@ import type { ContentSink, SessionHooks, SessionLimits } from './session-parts.t
 /** `answered`: the last answer is on its way; the next request waits until it is out. */
 type State = 'head' | 'serving' | 'answered' | 'passed' | 'closed'
 
+/** How long a connection is kept on which a CONNECT was refused. */
+const BRIEF_MS = 1000
+
 export class ClientSession implements Receiver {
   readonly connection: Connection
   readonly client: Client
@@ -31,6 +34,7 @@ export class ClientSession implements Receiver {
   #contentDone = true
   #served = false
   #last = false
+  #brief = false
   #waitingSince: number
   #gone: AbortController | undefined
   #onGone: (() => void) | undefined
@@ -176,6 +180,7 @@ export class ClientSession implements Receiver {
   finish(): void {
     if (this.#state !== 'serving') return
     if (this.#last) return this.finishAndClose()
+    this.#brief = false
     this.#state = 'answered'
     this.#sink = undefined
     this.#blocked = false
@@ -192,6 +197,15 @@ export class ClientSession implements Receiver {
     this.#state = 'head'
     if (this.#reader.buffered > 0) this.#pump()
     this.#readOn()
+  }
+
+  /**
+   * The same after a refused CONNECT. Few clients ask for anything else on such a connection, and some wait for its end
+   * before they exit (Node's https does), so it is kept for a moment only.
+   */
+  finishBriefly(): void {
+    this.finish()
+    this.#brief = true
   }
 
   /** Answers and closes: `bytes` go out, then our side ends; what the client still sends is not read. */
@@ -231,7 +245,9 @@ export class ClientSession implements Receiver {
     if (this.#state !== 'head' && this.#state !== 'answered') return
     const waited = now - this.#waitingSince
     const idle = this.#state === 'answered' || (this.#served && this.#reader.atMessageStart)
-    const limit = idle ? this.#limits.idleTimeout : this.#limits.headerTimeout
+    const { idleTimeout, headerTimeout } = this.#limits
+    const brief = this.#brief && this.#state === 'head' ? BRIEF_MS : Number.POSITIVE_INFINITY
+    const limit = idle ? Math.min(brief, idleTimeout) : headerTimeout
     if (waited > limit) this.connection.destroy()
   }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { clientOf } from '../../src/core/client.ts'
 import type { RequestHead } from '../../src/http1/request-reader.ts'
@@ -93,6 +94,25 @@ test('FWD-05 a client that never reads its answer is closed when it has been idl
   expect(session.connection.socket.destroyed).toBe(true)
   await settled()
   expect(overs()).toBe(1)
+})
+
+test('FWD-07 after a refused CONNECT the connection is kept for a moment only, unless a next request has begun', async () => {
+  using wire = createTestWire()
+  for (const next of ['', 'GET http://ok.test/ HT']) {
+    await using pair = await acceptedPair(wire)
+    const { session } = openSession(wire, pair, () => {
+      session.connection.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
+      queueMicrotask(() => session.finishBriefly())
+    })
+    wire.pulse.onBeat((now) => session.beat(now))
+    pair.peer.write('CONNECT no.test:443 HTTP/1.1\r\n\r\n')
+    await once(pair.peer, 'data')
+    if (next !== '') pair.peer.write(next)
+    await settled()
+    expect(session.isIdle).toBe(next === '')
+    wire.clock.advance(3000)
+    expect(session.connection.socket.destroyed).toBe(next === '')
+  }
 })
 
 test('FWD-06 content that comes while nobody takes it is kept for whoever takes it next', async () => {
