@@ -13,7 +13,7 @@ import type { ContentSink, SessionHooks, SessionLimits } from './session-parts.t
 type State = 'head' | 'serving' | 'answered' | 'passed' | 'closed'
 
 /** How long a connection is kept on which a CONNECT was refused. */
-const BRIEF_MS = 1000
+const BRIEF_MS = 2000
 
 export class ClientSession implements Receiver {
   readonly connection: Connection

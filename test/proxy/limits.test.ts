@@ -16,8 +16,8 @@ async function settled(): Promise<void> {
 
 /** A request is answered on this connection: the proxy has taken it. */
 async function taken(client: RawClient): Promise<void> {
-  client.write('CONNECT denied.test:443 HTTP/1.1\r\n\r\n')
-  await readReply(client)
+  client.write('GET http://denied.test/ HTTP/1.1\r\nHost: denied.test\r\n\r\n')
+  expect((await readReply(client)).status).toBe(403)
 }
 
 test('LIM-01 past the connections of one client the next one gets 503; another client does not', async () => {
@@ -134,28 +134,33 @@ test('LIM-06 a head must come within its time, however busily it is sent', async
   expect(route.decisions()).toEqual([])
 })
 
-test('LIM-07 a connection may be idle between requests for its time, then it is closed', async () => {
+test('LIM-07 a connection may be idle between requests for its time, after a refused CONNECT for a moment, then it is closed', async () => {
   const clock = createFakeClock()
   await using route = await startRoute({ origin: ok(), clock })
   await using afterGet = await route.client()
   afterGet.write(`GET ${route.url('/')} HTTP/1.1\r\nHost: x\r\n\r\n`)
   await readReply(afterGet)
-  await using afterRefusal = await route.client()
-  await taken(afterRefusal)
+  await using another = await route.client()
+  another.write(`GET ${route.url('/')} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await readReply(another)
   clock.advance(59_000)
   await settled()
-  expect([afterGet.socket.readyState, afterRefusal.socket.readyState]).toEqual(['open', 'open'])
-  await taken(afterGet)
-  clock.advance(3000)
-  expect(await afterRefusal.rest()).toBe('')
+  expect([afterGet.socket.readyState, another.socket.readyState]).toEqual(['open', 'open'])
+  afterGet.write('CONNECT denied.test:443 HTTP/1.1\r\n\r\n')
+  await readReply(afterGet)
+  clock.advance(1000)
   expect(afterGet.socket.readyState).toBe('open')
+  clock.advance(3000)
+  expect(await another.rest()).toBe('')
+  expect(await afterGet.rest()).toBe('')
 })
 
 test('LIM-08 the time of a next head begins with its first byte, not with the answer before it', async () => {
   const clock = createFakeClock()
   await using route = await startRoute({ origin: ok(), clock })
   await using client = await route.client()
-  await taken(client)
+  client.write(`GET ${route.url('/')} HTTP/1.1\r\nHost: x\r\n\r\n`)
+  await readReply(client)
   clock.advance(50_000)
   client.write('CONNECT denied.test:443 ')
   await settled()

@@ -110,7 +110,7 @@ test('FWD-07 after a refused CONNECT the connection is kept for a moment only, u
     if (next !== '') pair.peer.write(next)
     await settled()
     expect(session.isIdle).toBe(next === '')
-    wire.clock.advance(3000)
+    wire.clock.advance(4000)
     expect(session.connection.socket.destroyed).toBe(next === '')
   }
 })
