@@ -58,6 +58,8 @@ export function startTunnel(client: Connection, origin: Connection, hooks: Tunne
 
   client.receiver = side(client, origin, hooks.sent, 'client_gone')
   origin.receiver = side(origin, client, hooks.received, 'connection_terminated')
+  client.keepAlive()
+  origin.keepAlive()
   client.resume()
   origin.resume()
 

@@ -23,6 +23,8 @@ const PROMOTE_AFTER_BYTES = 256 * 1024
 /** Once a read brings no more than this, it gives the buffer back: what flows is no longer bulk. */
 const DEMOTE_BELOW_BYTES = 16 * 1024
 const LINGER_MS = 5000
+/** A peer that has said nothing for so long is asked by the kernel whether it is still there. */
+const KEEP_ALIVE_AFTER_MS = 60_000
 /** Up to so many bytes are copied together for one plain write. */
 const JOIN_BYTES = 16_384
 const EMPTY = Buffer.alloc(0)
@@ -133,6 +135,14 @@ export class Connection {
   /** Sends every write at once from now on (TCP_NODELAY). A connection that is only ever answered once needs no such call. */
   prompt(): void {
     this.socket.setNoDelay(true)
+  }
+
+  /**
+   * Has the kernel probe a silent peer from now on (SO_KEEPALIVE), so that one that vanished without a word (a machine
+   * that lost power, a NAT that forgot) is noticed long before an idle limit of hours.
+   */
+  keepAlive(): void {
+    this.socket.setKeepAlive(true, KEEP_ALIVE_AFTER_MS)
   }
 
   /** Hands bytes to the kernel; what it does not take is queued. Writes after the end or the close are dropped. */
