@@ -27,7 +27,7 @@ export const policySection = z
     }),
     unfamiliar: choice({
       meaning:
-        'What happens to a host that no list knows: "hold" keeps the client waiting while a person is asked, "deny" refuses, "allow" lets everything through that is not denied.',
+        'What happens to a host that no list knows: "hold" keeps the client waiting while a person is asked (a bare address is refused), "deny" refuses, "allow" lets everything through that is not denied.',
       initial: 'hold',
       words: ['hold', 'deny', 'allow'],
     }),

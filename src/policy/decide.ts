@@ -1,7 +1,8 @@
 import type { Authority } from '../core/authority.ts'
 import type { ClientId } from '../core/client.ts'
 import { type Decision, type Rule, unreachable } from '../core/decision.ts'
-import type { GrantFinder } from '../core/grant.ts'
+import type { GrantFinder, GrantVerdict } from '../core/grant.ts'
+import type { Host } from '../core/hostname.ts'
 import type { IpAddress } from '../core/ip-address.ts'
 import { classifyAddress, embeddedIpv4 } from './addresses.ts'
 import { type GuardVerdict, exceptionCovering, exceptionNaming, judgeAddress, judgeHost } from './guard.ts'
@@ -50,7 +51,7 @@ export function evaluate(policy: Policy, question: Question, findGrant: GrantFin
 }
 
 function run(policy: Policy, question: Question, findGrant: GrantFinder, note: Note | undefined): Decision {
-  const { authority, client } = question
+  const { authority } = question
 
   const portRule = permittingPort(policy, question)
   note?.('port', portRule ? 'pass' : 'deny', portRule ?? policy.portsRule)
@@ -69,15 +70,16 @@ function run(policy: Policy, question: Question, findGrant: GrantFinder, note: N
   note?.('allowed', allowing ? 'allow' : 'pass', allowing)
   if (allowing) return { kind: 'allow', source: 'allow_rule', rule: allowing }
 
-  const grant = findGrant(client, authority)
+  const grant = grantFor(question, findGrant)
   note?.('grant', grant?.verdict ?? 'pass', grant?.rule)
   if (grant)
     return grant.verdict === 'allow'
       ? { kind: 'allow', source: 'approval', rule: grant.rule }
       : { kind: 'deny', reason: 'approval_denied', source: 'approval', rule: grant.rule }
 
-  note?.('unfamiliar', policy.unfamiliar, policy.unfamiliarRule)
-  return unfamiliarDecision(policy)
+  const last = unfamiliarDecision(policy, authority.host)
+  note?.('unfamiliar', last.kind, last.rule)
+  return last
 }
 
 /** What permits the port: the setting, an allowed pattern that names it, or a private exception for this host. */
@@ -144,11 +146,22 @@ const NO_ADDRESS: GuardVerdict = {
   rule: { list: 'built-in', text: 'address guard: no address' },
 }
 
-function unfamiliarDecision(policy: Policy): Decision {
+/** A name says to a reviewer whom it belongs to, an address says nothing: answers count for names, and denials for both. */
+function grantFor({ authority, client }: Question, findGrant: GrantFinder): GrantVerdict | undefined {
+  const grant = findGrant(client, authority)
+  return authority.host.kind === 'address' && grant?.verdict === 'allow' ? undefined : grant
+}
+
+/** So nobody is asked about an address either. */
+const NOT_HELD: Rule = { list: 'built-in', text: 'addresses are not held: an entry must allow one' }
+
+function unfamiliarDecision(policy: Policy, host: Host): Decision {
   const { unfamiliar, unfamiliarRule: rule } = policy
   switch (unfamiliar) {
     case 'hold':
-      return { kind: 'hold', source: 'default', rule }
+      return host.kind === 'address'
+        ? { kind: 'deny', reason: 'not_allowed', source: 'default', rule: NOT_HELD }
+        : { kind: 'hold', source: 'default', rule }
     case 'deny':
       return { kind: 'deny', reason: 'not_allowed', source: 'default', rule }
     case 'allow':

@@ -132,10 +132,10 @@ test('POL-66 an address is allowed by an address or a network, never by a wildca
       ['example.com', 'allow'],
       ['1.1.1.1', 'allow'],
       ['[::ffff:1.1.1.1]', 'allow'],
-      ['1.0.0.1', 'hold'],
+      ['1.0.0.1', 'not_allowed'],
       ['9.9.9.9', 'allow'],
       ['[2606:4700::1111]', 'allow'],
-      ['[2606:4700::1112]', 'hold'],
+      ['[2606:4700::1112]', 'not_allowed'],
       ['[2620:fe::fe]', 'allow'],
     ]),
   ).toEqual([])
@@ -432,6 +432,19 @@ test('POL-77 a grant decides unfamiliar hosts and nothing else', () => {
   expect(verdict(ask(policy, 'unknown.example', ['10.0.0.1'], finder('allow')))).toBe('not_allowed_local')
   // It was only asked where no rule decided.
   expect(asked).toEqual(['127.0.0.1 unknown.example:443', '127.0.0.1 unknown.example:443'])
+})
+
+test('POL-82 nobody is asked about a bare address, and no answer permits one: an entry of the configuration must', () => {
+  for (const unfamiliar of ['hold', 'deny'] as const) {
+    const policy = policyOf({ unfamiliar, allowed: ['9.9.9.0/24'] })
+    for (const target of ['1.1.1.1', '[2606:4700::1111]', '[::ffff:1.1.1.1]']) {
+      expect(verdict(ask(policy, target)), target).toBe('not_allowed')
+      expect(verdict(ask(policy, target, undefined, grant('allow'))), target).toBe('not_allowed')
+      expect(verdict(ask(policy, target, undefined, grant('deny'))), target).toBe('approval_denied')
+    }
+    expect(verdict(ask(policy, '9.9.9.9', undefined, grant('deny')))).toBe('allow')
+  }
+  expect(verdict(ask(policyOf({ unfamiliar: 'allow' }), '1.1.1.1'))).toBe('allow')
 })
 
 test('POL-78 each decision says what kind of thing decided, by which rule, and where that is written', () => {

@@ -122,6 +122,9 @@ test('POL-142 property: no grant changes what the port, a denial, the guard or a
         const withGrant = ask(policy, `${host}:${number}`, answers, () => grant)
         if (without.kind === 'hold')
           expect(verdict(withGrant)).toBe(answer === 'allow' ? 'allow' : 'approval_denied')
+        // An unfamiliar address: what nobody is asked about, nobody can permit.
+        else if (without.source === 'default' && answer === 'deny')
+          expect(verdict(withGrant)).toBe('approval_denied')
         else expect(withGrant).toEqual(without)
       }
     }),
