@@ -11,6 +11,10 @@ export interface DnsServer extends AsyncDisposable {
   asked(name: string): Promise<void>
   /** What a name resolves to from now on; several calls in a row can tell different stories. */
   set(name: string, ...addresses: string[]): void
+  /** From now on a name is another one (CNAME), whose addresses come in the same answer; aliases may follow each other. */
+  alias(name: string, to: string): void
+  /** Seconds that answers for this name may be remembered from now on; default 60. */
+  ttl(name: string, seconds: number): void
   /** From now on questions for this name get no answer at all. */
   silence(name: string): void
   /** Answers for this name again, what was asked meanwhile as well. */
@@ -20,12 +24,18 @@ export interface DnsServer extends AsyncDisposable {
 }
 
 const TYPE_A = 1
+const TYPE_CNAME = 5
 const TYPE_AAAA = 28
+const TTL = 60
+/** Aliases that are followed for one answer, so that a circle of them ends. */
+const ALIASES_LIMIT = 8
 const SERVFAIL = 0x8182
 
 /** A DNS server on loopback that knows the names it was told, `*.suffix` included, and answers NXDOMAIN for the rest. */
 export async function startDns(names: Record<string, readonly string[]> = {}): Promise<DnsServer> {
   const known = new Map<string, readonly string[]>(Object.entries(names))
+  const aliases = new Map<string, string>()
+  const ttls = new Map<string, number>()
   const silent = new Map<string, (() => void)[]>()
   const failing = new Set<string>()
   const questions: string[] = []
@@ -42,12 +52,19 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
   })
   function replyTo(query: Buffer, port: number, address: string): void {
     const { name, end, type } = readQuestion(query)
-    const addresses = known.get(name) ?? known.get(`*.${name.slice(name.indexOf('.') + 1)}`)
-    const records = (addresses ?? []).flatMap((text) => {
+    const chain = [name]
+    for (let to = aliases.get(name); to !== undefined && chain.length < ALIASES_LIMIT; to = aliases.get(to))
+      chain.push(to)
+    const last = chain.at(-1)!
+    const addresses = known.get(last) ?? known.get(`*.${last.slice(last.indexOf('.') + 1)}`)
+    const ttl = ttls.get(name) ?? TTL
+    const lines = chain.slice(1).map((to, i) => resourceRecord(chain[i]!, TYPE_CNAME, ttl, encodedName(to)))
+    for (const text of addresses ?? []) {
       const address = parseIpAddress(text)!
-      return (address.family === 4 ? TYPE_A : TYPE_AAAA) === type ? [address.bytes] : []
-    })
-    const reply = answer(query, end, type, addresses === undefined, records)
+      if ((address.family === 4 ? TYPE_A : TYPE_AAAA) === type)
+        lines.push(resourceRecord(last, type, ttl, address.bytes))
+    }
+    const reply = answer(query, end, addresses === undefined, lines)
     if (failing.has(`${name} ${type}`)) reply.writeUInt16BE(SERVFAIL, 2)
     socket.send(reply, port, address)
   }
@@ -67,6 +84,8 @@ export async function startDns(names: Record<string, readonly string[]> = {}): P
         look()
       }),
     set: (name, ...addresses) => void known.set(name, addresses),
+    alias: (name, to) => void aliases.set(name, to),
+    ttl: (name, seconds) => void ttls.set(name, seconds),
     fail: (name, type) => void failing.add(`${name} ${type === 'A' ? TYPE_A : TYPE_AAAA}`),
     silence: (name) => void silent.set(name, []),
     speak(name) {
@@ -91,20 +110,26 @@ function readQuestion(query: Buffer): { name: string; type: number; end: number 
   return { name: labels.join('.').toLowerCase(), type: query.readUInt16BE(at + 1), end: at + 5 }
 }
 
-function answer(query: Buffer, end: number, type: number, missing: boolean, records: Uint8Array[]): Buffer {
+function answer(query: Buffer, end: number, missing: boolean, lines: readonly Buffer[]): Buffer {
   const head = Buffer.from(query.subarray(0, end))
   head.writeUInt16BE(missing ? 0x8183 : 0x8180, 2)
-  head.writeUInt16BE(records.length, 6)
+  head.writeUInt16BE(lines.length, 6)
   head.writeUInt32BE(0, 8)
-  const lines = records.map((bytes) => {
-    const line = Buffer.alloc(12 + bytes.length)
-    line.writeUInt16BE(0xc00c, 0)
-    line.writeUInt16BE(type, 2)
-    line.writeUInt16BE(1, 4)
-    line.writeUInt32BE(60, 6)
-    line.writeUInt16BE(bytes.length, 10)
-    line.set(bytes, 12)
-    return line
-  })
   return Buffer.concat([head, ...lines])
+}
+
+function resourceRecord(name: string, type: number, ttl: number, data: Uint8Array): Buffer {
+  const fixed = Buffer.alloc(10)
+  fixed.writeUInt16BE(type, 0)
+  fixed.writeUInt16BE(1, 2)
+  fixed.writeUInt32BE(ttl, 4)
+  fixed.writeUInt16BE(data.length, 8)
+  return Buffer.concat([encodedName(name), fixed, data])
+}
+
+function encodedName(name: string): Buffer {
+  const labels = name
+    .split('.')
+    .map((label) => Buffer.from(`${String.fromCharCode(label.length)}${label}`, 'latin1'))
+  return Buffer.concat([...labels, Buffer.alloc(1)])
 }

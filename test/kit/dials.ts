@@ -1,0 +1,38 @@
+import { Socket } from 'node:net'
+
+/** Every TCP connection that this process began, in order. */
+export interface Dials extends Disposable {
+  /** `host:port` of each that did not go to one of these ports (those of the proxy itself, mostly). */
+  beyond(...own: readonly number[]): string[]
+}
+
+interface Attempt {
+  readonly host?: string
+  readonly port?: number
+}
+
+/**
+ * Listens at the one place through which all of Node's connections go: an attempt counts, whether anybody answers it or
+ * not, so that a test can say that an address which nobody listens on was not even tried.
+ */
+export function watchDials(): Dials {
+  const attempts: Attempt[] = []
+  // oxlint-disable-next-line typescript/unbound-method -- it is put back, and called with the socket
+  const original = Socket.prototype.connect
+  Socket.prototype.connect = function (this: Socket, ...args: unknown[]) {
+    // `net.connect` passes its arguments as one array, `new Socket().connect` as they are.
+    const [first] = Array.isArray(args[0]) ? (args[0] as unknown[]) : args
+    if (typeof first === 'object' && first !== null && 'port' in first) attempts.push(first as Attempt)
+    else if (typeof first === 'number') attempts.push({ port: first, host: String(args[1]) })
+    return Reflect.apply(original, this, args) as Socket
+  } as typeof original
+  return {
+    beyond: (...own) =>
+      attempts
+        .filter(({ port }) => port !== undefined && !own.includes(Number(port)))
+        .map(({ host, port }) => `${host}:${port}`),
+    [Symbol.dispose]() {
+      Socket.prototype.connect = original
+    },
+  }
+}
