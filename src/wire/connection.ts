@@ -1,8 +1,9 @@
 // wire: bytes over TCP sockets, read through pooled buffers and written with honest backpressure. It knows nothing of
 // HTTP, policy or records.
 
-import { connect, type OnReadOpts, Socket, type TcpNetConnectOpts } from 'node:net'
+import { type OnReadOpts, Socket, type TcpNetConnectOpts } from 'node:net'
 import type { ReadBuffers } from './buffers.ts'
+import { PatientSocket } from './patient-socket.ts'
 import type { Pulse } from './pulse.ts'
 
 /** Who gets what a connection reads. One at a time; a door passes the connection on by setting another. */
@@ -17,6 +18,9 @@ export interface Receiver {
   /** The last call: both sides are closed, by an error or in order. */
   closed(error: Error | undefined): void
 }
+
+/** Node takes more of them than its types say. */
+type SocketOptions = ConstructorParameters<typeof Socket>[0]
 
 /** After this much in one direction a connection gets a large read buffer of its own. */
 const PROMOTE_AFTER_BYTES = 256 * 1024
@@ -64,7 +68,10 @@ export class Connection {
     this.socket.on('error', (error) => {
       this.#error = error
     })
-    this.socket.on('end', () => this.receiver.ended())
+    this.socket.on('end', () => {
+      // Not where a write had failed before: that was no end in order.
+      if (!this.socket.destroyed) this.receiver.ended()
+    })
     this.socket.on('close', () => this.#close())
   }
 
@@ -75,15 +82,17 @@ export class Connection {
   static ofHandle(wire: Wire, handle: object): Connection {
     return new Connection(
       wire,
-      (onread) =>
-        new Socket({ handle, allowHalfOpen: true, onread } as ConstructorParameters<typeof Socket>[0]),
+      (onread) => new Socket({ handle, allowHalfOpen: true, onread } as SocketOptions),
     )
   }
 
   /** Opens a connection to an address; `socket` emits `connect` or `error`. Nothing is read before `resume()`. */
   static open(wire: Wire, options: TcpNetConnectOpts): Connection {
     return new Connection(wire, (onread) =>
-      connect({ ...options, allowHalfOpen: true, autoSelectFamily: false, noDelay: true, onread }),
+      new PatientSocket({ allowHalfOpen: true, noDelay: true, onread } as SocketOptions).connect({
+        ...options,
+        autoSelectFamily: false,
+      }),
     )
   }
 
