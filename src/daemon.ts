@@ -38,6 +38,7 @@ import { createOrigins } from './upstream/origins.ts'
 import { createResolver } from './upstream/resolver.ts'
 import { createReadBuffers } from './wire/buffers.ts'
 import { createPulse } from './wire/pulse.ts'
+import { roomForConnections } from './wire/room.ts'
 
 export interface DaemonParts {
   readonly initial: Loaded
@@ -143,7 +144,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     }),
   )
 
-  const wire = { buffers: createReadBuffers(), pulse: stack.use(createPulse(clock)) }
+  const wire = {
+    buffers: createReadBuffers(),
+    pulse: stack.use(createPulse(clock)),
+    room: roomForConnections(),
+  }
   const { upstream } = settings
   const resolver = createResolver({
     server: upstream.resolver,
@@ -166,6 +171,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       idleTimeout: () => current.settings.limits.upstream_idle_timeout,
     }),
   )
+  wire.room.spare = () => origins.spare()
   const tunnels = stack.use(createTunnels(wire.pulse, () => current.settings.limits.tunnel_idle_timeout))
   stack.defer(
     approvals.subscribe((change) => {
@@ -270,7 +276,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
         const outcome = await reloader.reload()
         return outcome.kind === 'refused'
           ? outcome
-          : { kind: 'reloaded', version: outcome.snapshot.version, previous: outcome.previous.version }
+          : {
+              kind: 'reloaded',
+              version: outcome.snapshot.version,
+              previous: outcome.previous.version,
+              restart: outcome.change.restart,
+            }
       },
       status: () => ({
         version: parts.version,

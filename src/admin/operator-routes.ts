@@ -63,11 +63,12 @@ export function createOperatorRoutes(
           },
         )
       }
-      const { version, previous } = outcome
+      const { version, previous, restart } = outcome
       return context.json({
         version,
         previous,
         changed: version !== previous,
+        waiting_for_restart: [...restart],
         counts: parts.policyView().counts,
       })
     },

@@ -24,8 +24,14 @@ export interface ExplainRequest {
 }
 
 export type ReloadOutcome =
-  /** `previous` equals `version` where the new files decide the same. */
-  | { readonly kind: 'reloaded'; readonly version: string; readonly previous: string }
+  | {
+      readonly kind: 'reloaded'
+      readonly version: string
+      /** Equals `version` where the new files decide the same. */
+      readonly previous: string
+      /** Keys of settings whose new values wait for a restart. */
+      readonly restart: readonly string[]
+    }
   /** The old policy stays. */
   | { readonly kind: 'refused'; readonly problems: readonly ConfigProblem[] }
 

@@ -15,12 +15,15 @@ export async function reload(options: AdminOptions & Json, terminal: Terminal): 
     '/v1/reload',
     by === undefined ? {} : { by },
   )
-  const { version, previous, changed, counts } = outcome
+  const { version, previous, changed, counts, waiting_for_restart: waiting } = outcome
   if (options.json === true) terminal.out(`${JSON.stringify(outcome)}\n`)
-  else
+  else {
     terminal.out(
       `${changed ? `policy ${previous} replaced by ${version}` : `policy ${version} unchanged`}: ${counts.allowed} domains allowed, ${counts.denied} denied\n`,
     )
+    if (waiting.length > 0)
+      terminal.out(`until the daemon is started again these keep their old values: ${waiting.join(', ')}\n`)
+  }
   return EXIT.ok
 }
 

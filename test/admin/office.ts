@@ -62,7 +62,13 @@ export async function openOffice(): Promise<Office> {
   const listeners = new Set<(event: AuditEvent) => void>()
   const troubles: Error[] = []
   const daemon: Office['daemon'] = {
-    reload: () => Promise.resolve({ kind: 'reloaded', version: 'ba9876543210', previous: POLICY.version }),
+    reload: () =>
+      Promise.resolve({
+        kind: 'reloaded',
+        version: 'ba9876543210',
+        previous: POLICY.version,
+        restart: ['proxy.name'],
+      }),
     health: () => [{ name: 'audit', ok: true }],
     explain: ({ url }) => ({
       target: url,

@@ -51,7 +51,12 @@ test('ADM-22 a reload says what changed; a refused one says what is wrong and wh
   await using office = await openOffice()
   expect(await office.call('POST', '/v1/reload', { body: { by: 'alice' } })).toMatchObject({
     status: 200,
-    json: { version: 'ba9876543210', previous: POLICY.version, changed: true },
+    json: {
+      version: 'ba9876543210',
+      previous: POLICY.version,
+      changed: true,
+      waiting_for_restart: ['proxy.name'],
+    },
   })
   const problem = {
     file: 'config/sallyport.toml',
