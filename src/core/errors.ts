@@ -9,6 +9,7 @@ export const TROUBLES = {
   destination_ip_unroutable: { status: 502, title: 'There is no route to the destination.' },
   connection_refused: { status: 502, title: 'The destination refused the connection.' },
   connection_terminated: { status: 502, title: 'The destination closed the connection before it answered.' },
+  connection_limit_reached: { status: 503, title: 'The proxy has too many connections open.' },
   connection_timeout: { status: 504, title: 'The destination did not accept the connection in time.' },
   connection_read_timeout: { status: 504, title: 'The destination sent nothing for too long.' },
   connection_write_timeout: { status: 504, title: 'The destination read nothing for too long.' },

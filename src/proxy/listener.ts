@@ -62,7 +62,7 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     const client = clientOf(address, port)
     const limits = parts.limits()
     const count = (perClient.get(client.id) ?? 0) + 1
-    if (open.size >= limits.connections || count > limits.connectionsPerClient) {
+    if (open.size >= mostClients(limits) || count > limits.connectionsPerClient || !wire.room.hasSeat()) {
       turnAway(connection, client.id)
       return
     }
@@ -78,12 +78,19 @@ export async function listen(host: string, port: number, parts: ListenerParts): 
     connection.resume()
   }
 
+  /** Each client may need a connection to an origin. */
+  function mostClients({ connections }: { readonly connections: number }): number {
+    return Math.min(connections, Math.floor(wire.room.most / 2))
+  }
+
   /** A client that opens connections on and on must not fill the log as well. */
   let turnedAway = 0
   let toldAt = Number.NEGATIVE_INFINITY
   function turnAway(connection: Connection, client: ClientId): void {
     connection.write(parts.turnAway())
-    connection.socket.destroySoon()
+    // At once: of those that are accepted in one turn of the loop, each would keep its descriptor to the end of it. The
+    // kernel has the answer.
+    connection.destroy()
     turnedAway++
     if (toldAt === wire.pulse.now) return
     toldAt = wire.pulse.now

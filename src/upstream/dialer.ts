@@ -55,6 +55,12 @@ export function createDialer(options: DialerOptions): Dialer {
           if (open.size === 0) finish(asTrouble(failure))
           return
         }
+        if (!options.wire.room.hasSeat()) {
+          failure ??= new ProxyError('connection_limit_reached')
+          // One that is being tried may still be the one.
+          if (open.size === 0) finish(asTrouble(failure))
+          return
+        }
         const connection = Connection.open(options.wire, { host: address.text, port, family: address.family })
         open.add(connection)
         connection.receiver = {
@@ -103,6 +109,7 @@ function sameAddress(text: string, address: IpAddress): boolean {
 }
 
 function asTrouble(error: Error | undefined): ProxyError {
+  if (error instanceof ProxyError) return error
   const code = errnoOf(error)
   const cause = error === undefined ? undefined : { cause: error }
   switch (code) {
@@ -119,7 +126,7 @@ function asTrouble(error: Error | undefined): ProxyError {
     case 'EMFILE':
     case 'ENFILE':
     case 'ENOBUFS':
-      return new ProxyError('proxy_internal_error', code, cause)
+      return new ProxyError('connection_limit_reached', code, cause)
     default:
       return new ProxyError('connection_terminated', code, cause)
   }

@@ -29,6 +29,8 @@ export interface Origins extends Disposable {
   keep(key: string, origin: Origin): void
   /** Closes every kept connection: after a change of policy none may be reused on the word of the old one. */
   clear(): void
+  /** Closes the one that was kept longest; false: none is kept. */
+  spare(): boolean
   /** How many are kept. */
   readonly size: number
 }
@@ -119,6 +121,11 @@ export function createOrigins(options: OriginsOptions): Origins {
     },
     clear() {
       all.forEach(discard)
+    },
+    spare() {
+      if (all.first === undefined) return false
+      discard(all.first)
+      return true
     },
     get size() {
       return all.size

@@ -5,6 +5,7 @@ import { type OnReadOpts, Socket, type TcpNetConnectOpts } from 'node:net'
 import type { ReadBuffers } from './buffers.ts'
 import { PatientSocket } from './patient-socket.ts'
 import type { Pulse } from './pulse.ts'
+import type { Room } from './room.ts'
 
 /** Who gets what a connection reads. One at a time; a door passes the connection on by setting another. */
 export interface Receiver {
@@ -39,6 +40,7 @@ const DEAF: Receiver = { received: () => false, ended: () => {}, closed: () => {
 export interface Wire {
   readonly buffers: ReadBuffers
   readonly pulse: Pulse
+  readonly room: Room
 }
 
 export class Connection {
@@ -60,6 +62,7 @@ export class Connection {
   private constructor(wire: Wire, open: (onread: OnReadOpts) => Socket) {
     this.#wire = wire
     this.activeAt = wire.pulse.now
+    wire.room.enter()
     this.socket = open({
       // Called for the first read and after each one: the buffer for the next.
       buffer: () => this.#own ?? this.#wire.buffers.shared,
@@ -233,6 +236,7 @@ export class Connection {
   #close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#wire.room.leave()
     this.#giveBack()
     const receiver = this.receiver
     this.receiver = DEAF

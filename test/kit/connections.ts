@@ -4,6 +4,7 @@ import { createReadBuffers } from '../../src/wire/buffers.ts'
 import { acceptConnections } from '../../src/wire/acceptor.ts'
 import type { Connection, Wire } from '../../src/wire/connection.ts'
 import { createPulse } from '../../src/wire/pulse.ts'
+import { Room } from '../../src/wire/room.ts'
 import { createFakeClock, type FakeClock } from './fake-clock.ts'
 
 /** A connection of the proxy's own kind, and the plain socket at its other end. */
@@ -16,10 +17,17 @@ export interface TestWire extends Wire, Disposable {
   readonly clock: FakeClock
 }
 
-export function createTestWire(): TestWire {
+/** `most`: how many connections it may have at once. */
+export function createTestWire(most = Number.POSITIVE_INFINITY): TestWire {
   const clock = createFakeClock()
   const pulse = createPulse(clock)
-  return { clock, pulse, buffers: createReadBuffers(), [Symbol.dispose]: () => pulse[Symbol.dispose]() }
+  return {
+    clock,
+    pulse,
+    buffers: createReadBuffers(),
+    room: new Room(most),
+    [Symbol.dispose]: () => pulse[Symbol.dispose](),
+  }
 }
 
 /**

@@ -67,6 +67,8 @@ export interface ServedOptions {
   readonly config?: string
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** How many files it may have open (`ulimit -n`); default as many as the tests. */
+  readonly openFiles?: number
 }
 
 export async function startServed(options: ServedOptions = {}): Promise<Served> {
@@ -79,9 +81,10 @@ export async function startServed(options: ServedOptions = {}): Promise<Served> 
 
   async function start(port: number): Promise<{ child: Child; port: number }> {
     const args = ['serve', '--config', configFile, '--set', `proxy.listen=127.0.0.1:${port}`]
-    const child = startChild(process.execPath, [SALLYPORT, ...args, ...(options.args ?? [])], {
-      env: plainEnvironment(options.env),
-    })
+    const words = [process.execPath, SALLYPORT, ...args, ...(options.args ?? [])]
+    const limited = ['-c', `ulimit -n ${options.openFiles} && exec "$@"`, 'sh', ...words]
+    const [command, ...rest] = options.openFiles === undefined ? words : ['/bin/sh', ...limited]
+    const child = startChild(command!, rest, { env: plainEnvironment(options.env) })
     const [, bound] = await child.until(
       'stdout',
       /proxy +http:\/\/127\.0\.0\.1:(\d+)\n[^]*Point an agent here/,

@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { startDns } from '../kit/dns.ts'
 import { startRawOrigin } from '../kit/origin.ts'
 import { testConfig } from '../kit/proxy.ts'

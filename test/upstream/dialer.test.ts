@@ -104,3 +104,19 @@ test('DIAL-08 an IPv4 address that is written as an IPv6 one is reached', async 
   expect(connection.socket.remoteAddress).toMatch(/127\.0\.0\.1$/)
   connection.destroy()
 })
+
+test('DIAL-09 where there are as many connections as there may be, none is opened; one that is to spare makes room', async () => {
+  using wire = createTestWire(1)
+  await using origin = await startEchoOrigin()
+  const { connection } = await dialerOf(wire).dial([address('127.0.0.1')], origin.port).result
+  const { result } = dialerOf(wire).dial(['127.0.0.2', '127.0.0.1'].map(address), origin.port)
+  await expect(result).rejects.toMatchObject({ code: 'connection_limit_reached' })
+  wire.room.spare = () => {
+    connection.destroy()
+    return true
+  }
+  const second = await dialerOf(wire).dial([address('127.0.0.1')], origin.port).result
+  while (origin.connections < 2) await new Promise(setImmediate)
+  second.connection.destroy()
+  expect(wire.clock.pendingAt(CONNECT_TIMEOUT)).toBe(0)
+})
