@@ -1,6 +1,6 @@
 import type { Rule } from '../core/decision.ts'
 import type { Host } from '../core/hostname.ts'
-import type { IpAddress } from '../core/ip-address.ts'
+import type { AddressText, IpAddress } from '../core/ip-address.ts'
 import { classifyAddress, unmapped, embeddedIpv4 } from './addresses.ts'
 import { type Network, contains } from './network.ts'
 import { type Pattern, matchesHost } from './pattern.ts'
@@ -23,8 +23,8 @@ export interface OwnSocket {
 export interface Guard {
   readonly exceptions: readonly Exception[]
   readonly own: readonly OwnSocket[]
-  /** Every address of the machine's interfaces. */
-  readonly local: readonly IpAddress[]
+  /** Every address of the machine's interfaces, in its canonical spelling. */
+  readonly local: ReadonlySet<AddressText>
 }
 
 /** `rule` is the exception that lets it pass, or what refuses it; without one it is simply public. */
@@ -92,10 +92,16 @@ function refusedName(name: string): GuardVerdict | undefined {
 export function judgeAddress(guard: Guard, host: Host, address: IpAddress, port: number): GuardVerdict {
   const plain = unmapped(address)
   if (isOwn(guard, plain, port)) return builtIn('own listener')
-  const kind = classifyAddress(plain)
+  const kind = isLocal(guard, plain) ? 'local interface' : classifyAddress(plain)
   if (kind === 'public') return PASS
   const rule = exceptionCovering(guard, host, plain, port)
   return rule ? { kind: 'pass', rule } : builtIn(kind)
+}
+
+/** Whether it is the machine itself: what listens here may trust its neighbours, though the address be a public one. */
+function isLocal({ local }: Guard, address: IpAddress): boolean {
+  if (local.has(address.text)) return true
+  return address.family === 6 && embeddedIpv4(address).some(({ text }) => local.has(text))
 }
 
 /** The exception that names the host, the port, and a network that the address is on. */
@@ -131,5 +137,5 @@ function reaches(guard: Guard, address: IpAddress, own: IpAddress): boolean {
   if (address.text === own.text || classifyAddress(address) === 'unspecified') return true
   if (classifyAddress(own) !== 'unspecified') return false
   if (classifyAddress(address) === 'loopback') return true
-  return guard.local.some((each) => unmapped(each).text === address.text)
+  return guard.local.has(address.text)
 }

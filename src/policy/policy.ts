@@ -1,5 +1,6 @@
 import type { Rule, SourceLocation } from '../core/decision.ts'
 import { type IpAddress, parseIpAddress } from '../core/ip-address.ts'
+import { unmapped } from './addresses.ts'
 import { type PrivateException, parsedExceptions, portProblems } from './exceptions.ts'
 import type { Guard } from './guard.ts'
 import { type ListFile, type PatternEntry, parsedEntries, patternSet } from './lists.ts'
@@ -96,7 +97,7 @@ function ownSockets(
 ): Pick<Guard, 'own' | 'local'> {
   return {
     own: own.map(({ address, port }) => ({ address: literal(address), port })),
-    local: localAddresses.map(literal),
+    local: new Set(localAddresses.map((each) => unmapped(literal(each)).text)),
   }
 }
 

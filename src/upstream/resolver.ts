@@ -45,7 +45,8 @@ const NEGATIVE_TTL_MS = 2000
 /** getaddrinfo blocks a thread of Node's pool each; files need some of them too. */
 const CONCURRENT_LOOKUPS = 12
 const QUEUED_LOOKUPS = 4096
-const ANSWERS_LIMIT = 64
+/** More than any host has. What is beyond is not cut off, since it would be judged by nobody: the whole answer is refused. */
+const ANSWERS_LIMIT = 256
 
 export function createResolver(options: ResolverOptions): Resolver {
   const { clock } = options
@@ -71,7 +72,8 @@ export function createResolver(options: ResolverOptions): Resolver {
     try {
       const answer = await withTimeout(limited(name), options.timeout, clock)
       if (answer.addresses.length === 0) throw new ProxyError('dns_error', 'NODATA')
-      const addresses = answer.addresses.slice(0, ANSWERS_LIMIT)
+      const { addresses } = answer
+      if (addresses.length > ANSWERS_LIMIT) throw new ProxyError('dns_error', 'too many addresses')
       const ttl = Math.min(answer.ttl * 1000, options.longestTtl)
       if (ttl > 0) cache?.set(name, addresses, { ttl })
       return addresses

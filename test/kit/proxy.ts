@@ -33,6 +33,8 @@ export interface TestProxy extends AsyncDisposable {
 export interface TestProxyOptions {
   /** Body of the configuration; `state_dir` and `proxy.listen` are set by the kit. TOML, top-level keys not allowed. */
   readonly config?: string
+  /** Where the proxy listens; default any free port of 127.0.0.1. */
+  readonly listen?: string
   readonly clock?: Clock
   /** The `OTEL_*` variables. */
   readonly env?: Readonly<Record<string, string>>
@@ -45,7 +47,7 @@ export interface TestProxyOptions {
 export async function startProxy(options: TestProxyOptions = {}): Promise<TestProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'sallyport-'))
   const configFile = join(dir, 'sallyport.toml')
-  const overrides = { state_dir: join(dir, 'state'), 'proxy.listen': '127.0.0.1:0' }
+  const overrides = { state_dir: join(dir, 'state'), 'proxy.listen': options.listen ?? '127.0.0.1:0' }
   const complaints: string[] = []
   const log: OperationsLog = {
     info: () => {},

@@ -389,7 +389,8 @@ test('POL-75 the listeners of the proxy are out of reach through it, even where 
         ['[64:ff9b::93.184.216.34]:3128', 'not_allowed_local'],
         ['a.example:3128', 'allow', ['192.168.1.6']],
         ['a.example:9000', 'allow', ['192.168.1.5']],
-        ['93.184.216.34:443', 'allow'],
+        // On another port it is no listener of ours, but still this machine.
+        ['93.184.216.34:443', 'not_allowed_local'],
       ]),
       wildcard,
     ).toEqual([])
