@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { request, type ServerResponse } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
@@ -73,7 +73,7 @@ async function crowd(port: number, count: number, first = '', from = '127.0.0.1'
 const REQUEST = (port: number) =>
   `GET http://ok.test:${port}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
 
-test('SEC-55a out of descriptors the daemon neither ends nor spins, answers its operator, and accepts again', async () => {
+test.concurrent('SEC-55a out of descriptors the daemon neither ends nor spins, answers its operator, and accepts again', async () => {
   await using origin = await startHttpOrigin((_, response) => response.end('here'))
   await using dns = await startDns({ 'ok.test': ['127.0.0.1'] })
   const config = testConfig({ dns: dns.address, ports: [origin.port] })
@@ -101,7 +101,7 @@ test('SEC-55a out of descriptors the daemon neither ends nor spins, answers its 
   expect(served.child.stderr).not.toMatch(FAULT)
 })
 
-test('SEC-55b each client that is taken gets its tunnel, whatever was kept open before, and the operator is answered', async () => {
+test.concurrent('SEC-55b each client that is taken gets its tunnel, whatever was kept open before, and the operator is answered', async () => {
   await using origin = await startEchoOrigin()
   const asked: ServerResponse[] = []
   await using kept = await startHttpOrigin((_, response) => {
@@ -129,7 +129,7 @@ test('SEC-55b each client that is taken gets its tunnel, whatever was kept open 
   expect(served.child.stderr).not.toMatch(FAULT)
 })
 
-test('SEC-55c where the kernel gives no descriptor for the way to the origin, the client gets 503 and it is recorded', async () => {
+test.concurrent('SEC-55c where the kernel gives no descriptor for the way to the origin, the client gets 503 and it is recorded', async () => {
   await using origin = await startHttpOrigin((_, response) => {
     response.writeHead(200, { connection: 'close' }).end('here')
   })
@@ -148,7 +148,7 @@ test('SEC-55c where the kernel gives no descriptor for the way to the origin, th
   const numbers = (await readdir(`/proc/${pid}/fd`)).map(Number).toSorted((a, b) => a - b)
   const free = numbers.findIndex((number, i) => number !== i)
   const limit = free === -1 ? numbers.length : free
-  expect((await runChild('prlimit', [`--pid=${pid}`, `--nofile=${limit}:${limit}`])).stderr).toBe('')
+  expect((await runChild('prlimit', [`--pid=${pid}`, `--nofile=${limit}:`])).stderr).toBe('')
   client.write(REQUEST(origin.port))
   const heard = await client.rest()
   expect(heard).toMatch(/^HTTP\/1\.1 503 /)
@@ -162,4 +162,49 @@ test('SEC-55c where the kernel gives no descriptor for the way to the origin, th
     record.filter(of('sallyport.egress.completed')).map(({ attributes }) => attributes['error.type']),
   ).toEqual([undefined, 'connection_limit_reached'])
   expect(origin.connections).toBe(1)
+})
+
+/** As many of `most` as the limit of open files of this machine allows for, here and in the daemon. */
+async function asManyAs(most: number): Promise<number> {
+  const limits = await readFile('/proc/self/limits', 'utf8')
+  return Math.min(most, Math.floor(Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? most) / 2) - 200)
+}
+
+const SLOW = await asManyAs(2000)
+
+test(`SEC-54a with ${SLOW} heads that never end no good request fails or is slow, and each of them is cut in time`, async () => {
+  await using origin = await startHttpOrigin((_, response) => response.end('here'))
+  await using dns = await startDns({ 'ok.test': ['127.0.0.1'] })
+  const more = '[limits]\nheader_timeout = "2s"'
+  const config = testConfig({ dns: dns.address, ports: [origin.port], more })
+  await using served = await startServed({ config })
+  using slow = await crowd(served.port, SLOW, 'G')
+  const times: number[] = []
+  for (let i = 0; i < 200; i++) {
+    const since = performance.now()
+    await using client = await rawClient(served.port, '127.0.0.1', '127.0.0.2')
+    client.write(REQUEST(origin.port))
+    expect(await client.rest()).toMatch(/^HTTP\/1\.1 200 /)
+    times.push(performance.now() - since)
+  }
+  expect(times.toSorted((a, b) => a - b)[190]).toBeLessThan(1000)
+  await slow.settled(0)
+  expect(slow.turnedAway.every((each) => each === '')).toBe(true)
+  expect(slow.turnedAway).toHaveLength(SLOW)
+  expect(served.child.stderr).not.toMatch(FAULT)
+})
+
+test.concurrent('SEC-54b the connections of one client beyond its own are turned away with 503, and another client is served', async () => {
+  await using origin = await startHttpOrigin((_, response) => response.end('here'))
+  await using dns = await startDns({ 'ok.test': ['127.0.0.1'] })
+  const more = '[limits]\nconnections_per_client = 50'
+  const config = testConfig({ dns: dns.address, ports: [origin.port], more })
+  await using served = await startServed({ config })
+  using greedy = await crowd(served.port, 300, 'G')
+  await greedy.settled(50)
+  expect(greedy.kept).toBe(50)
+  expect(greedy.turnedAway.filter((each) => each.startsWith('HTTP/1.1 503 ')).length).toBeGreaterThan(200)
+  await using client = await rawClient(served.port, '127.0.0.1', '127.0.0.2')
+  client.write(REQUEST(origin.port))
+  expect(await client.rest()).toMatch(/^HTTP\/1\.1 200 /)
 })
