@@ -127,7 +127,13 @@ export function sliceTrimmed(text: string, from: number, to: number): string {
 }
 
 function keyOf(name: string): string {
-  if (TOKEN.test(name)) return name.toLowerCase()
+  if (TOKEN.test(name)) {
+    const key = name.toLowerCase()
+    // Servers in the manner of CGI take `_` for `-`: for the two fields that decide where a message ends, no such twin.
+    if (key === 'content_length' || key === 'transfer_encoding')
+      throw new ProtocolError('bad_field', 'a field that frames the message is spelled with an underscore')
+    return key
+  }
   if (name === '') throw new ProtocolError('bad_field', 'a field line has an empty name')
   // RFC 9112 §5.1: a proxy that lets this pass and a server that trims it see two different fields.
   if (/[\t ]$/.test(name)) throw new ProtocolError('bad_field', 'white space stands before a colon')

@@ -40,7 +40,7 @@ const CLAIMING: ReadonlySet<string> = new Set([
 const NONE: readonly string[] = []
 
 /** Reads them in one pass. Throws ProtocolError where two readers could disagree on where the message ends. */
-export function readClaims(fields: readonly Field[], version: Version): Claims {
+export function readClaims(fields: readonly Field[], version: Version, kind: 'request' | 'response'): Claims {
   let contentLength: number | undefined
   let chunked = false
   let close = false
@@ -61,7 +61,7 @@ export function readClaims(fields: readonly Field[], version: Version): Claims {
       case 'transfer-encoding':
         if (chunked)
           throw new ProtocolError('bad_transfer_encoding', 'there are several Transfer-Encoding fields')
-        requireChunked(value)
+        requireChunked(value, kind)
         chunked = true
         break
       case 'connection':
@@ -109,9 +109,12 @@ function parseContentLength(value: string): number {
   throw new ProtocolError('bad_content_length', 'Content-Length is not one number of plain digits')
 }
 
-/** Exactly `chunked`: other codings hide where the content ends from whoever does not know them. */
-function requireChunked(value: string): void {
-  if (value === 'chunked' || value.toLowerCase() === 'chunked') return
+/**
+ * Exactly `chunked`: other codings hide where the content ends from whoever does not know them. In other letters, which RFC 9112
+ * §7 permits, some origins send it, but no client does; and a proxy in front of us may not know it then (CVE-2026-31842).
+ */
+function requireChunked(value: string, kind: 'request' | 'response'): void {
+  if (value === 'chunked' || (kind === 'response' && value.toLowerCase() === 'chunked')) return
   const codings = value.split(',').map((coding) => sliceTrimmed(coding, 0, coding.length))
   if (codings.every((coding) => TOKEN.test(coding)) && codings.some((coding) => !/^chunked$/i.test(coding)))
     throw new ProtocolError('unknown_transfer_coding', 'the only Transfer-Encoding is chunked') // RFC 9112 §6.1

@@ -225,7 +225,7 @@ function parseRequestHead(text: string, limits: MessageLimits, last: FieldSectio
 
 function parseSection(text: string, version: Version, limits: MessageLimits): FieldSection {
   const fields = parseFieldLines(text, '\r\n'.length, limits.fieldCount)
-  return { text, version, fields, claims: readClaims(fields, version) }
+  return { text, version, fields, claims: readClaims(fields, version, 'request') }
 }
 
 function parseVersion(text: string, targetEnd: number): Version {

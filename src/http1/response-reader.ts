@@ -208,7 +208,7 @@ function parseResponseHead(text: string, method: string, limits: MessageLimits):
   if (status < 200 && version === '1.0')
     throw new ProtocolError('bad_status_line', 'HTTP/1.0 has no 1xx responses (RFC 9110 §15.2)')
   const fields = lineEnd === -1 ? [] : parseFieldLines(text, lineEnd + 2, limits.fieldCount)
-  const claims = readClaims(fields, version)
+  const claims = readClaims(fields, version, 'response')
   const framing = responseFraming(method, status, claims)
   const stray = isBodiless(status) && (claims.chunked || (claims.contentLength ?? 0) > 0)
   return {

@@ -26,6 +26,22 @@ export function asksForWebSocket(head: RequestHead): boolean {
 }
 
 /**
+ * Methods whose content means nothing (RFC 9110 §9.3): some servers do not read it, and take it for their next request.
+ */
+const CONTENT_MEANS_NOTHING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE'])
+
+/** Whether the request has content that an origin may overlook: it is the last on its connection, and the origin is told so. */
+export function hasUnexpectedContent({ method, framing }: RequestHead): boolean {
+  if (framing.kind === 'none' || (framing.kind === 'length' && framing.length === 0)) return false
+  return CONTENT_MEANS_NOTHING.has(method)
+}
+
+/** Whether it is a 205 with content, which it may not have (RFC 9110 §15.3.6): some clients take that for their next response. */
+export function isResetWithContent({ status, framing }: ResponseHead): boolean {
+  return status === 205 && framing.kind !== 'none' && !(framing.kind === 'length' && framing.length === 0)
+}
+
+/**
  * The fields of the request as it goes to the origin (RFC 9110 §7.6, RFC 9112 §3.2.2): Host from the target and never from
  * the client's Host field, which would be a second opinion on where the request goes; hop-by-hop fields gone; Via added.
  */
@@ -41,6 +57,7 @@ export function requestFields(
   }
   if (head.framing.kind === 'chunked') fields.push(TRANSFER_CHUNKED)
   fields.push(via)
+  if (hasUnexpectedContent(head)) fields.push(CONNECTION_CLOSE)
   if (upgrade) fields.push(CONNECTION_UPGRADE, UPGRADE_WEBSOCKET)
   // Some origins send trailers only to those who say that they take them; we do.
   else if (listMembers(head.fields, 'te').some((coding) => coding.split(';')[0]!.trim() === 'trailers')) {

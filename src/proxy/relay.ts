@@ -8,6 +8,8 @@ import {
   asksForWebSocket,
   type ClientFraming,
   clientFraming,
+  hasUnexpectedContent,
+  isResetWithContent,
   requestFields,
   responseFields,
   trailerFields,
@@ -216,7 +218,12 @@ class Relay implements Receiver, ContentSink {
     }
     this.#framing = clientFraming(response, head.version)
     this.#keepClient =
-      head.keepAlive && this.#framing !== 'close' && session.contentDone && this.#requestSent && !isDraining()
+      head.keepAlive &&
+      this.#framing !== 'close' &&
+      !isResetWithContent(response) &&
+      session.contentDone &&
+      this.#requestSent &&
+      !isDraining()
     const connection = this.#keepClient ? (head.version === '1.0' ? 'keep-alive' : 'unsaid') : 'close'
     this.#out.push(
       responseHead(
@@ -229,13 +236,14 @@ class Relay implements Receiver, ContentSink {
   }
 
   #finish(trailers: readonly Field[], whole: boolean): void {
-    const { origin } = this.#parts
+    const { origin, head } = this.#parts
     if (this.#framing === 'chunked')
       this.#out.push(...this.#downward.take('chunked'), lastChunk(trailerFields(trailers)))
     this.#flush()
     const reuse =
       whole &&
       this.#requestSent &&
+      !hasUnexpectedContent(head) &&
       this.#response?.keepAlive === true &&
       origin.reader.buffered === 0 &&
       !origin.connection.isClosed

@@ -45,11 +45,11 @@ function difference(ours: Transcript<RequestHead>, node: NodeTranscript): string
     if (stopsNode(told)) return undefined
   }
   if (refused) return undefined
+  const tunnel = ours.messages.at(-1)?.head.method === 'CONNECT'
+  // Where we close, Node may read on: told both `keep-alive` and `close` by HTTP/1.0, it takes what is said last.
+  if (ours.outcome === 'released' && !tunnel) return undefined
   if (node.messages.length !== ours.messages.length) return 'Node sees more messages'
-  if (ours.outcome === 'released') {
-    const tunnel = ours.messages.at(-1)!.head.method === 'CONNECT'
-    return tunnel && node.rest !== ours.rest ? 'other bytes for the tunnel' : undefined
-  }
+  if (ours.outcome === 'released') return node.rest === ours.rest ? undefined : 'other bytes for the tunnel'
   // An unfinished line is judged once it is whole, and Node may know before that it is bad.
   if (ours.outcome === 'partial') return undefined
   return node.error === undefined ? undefined : `Node refuses what follows (${node.error})`
