@@ -3,15 +3,17 @@ import type { Clock } from '../core/clock.ts'
 import { ProxyError, type Trouble } from '../core/errors.ts'
 import type { Exchange } from '../core/exchange.ts'
 import type { RequestHead } from '../http1/request-reader.ts'
+import { HelloRetry } from '../tls/hello-retry.ts'
 import type { Dialled, Dialer } from '../upstream/dialer.ts'
 import { originKey, type Origins } from '../upstream/origins.ts'
 import type { Admission } from './admission.ts'
 import { answerRefusal, answerTrouble } from './answer.ts'
 import { type ArrivalParts, openExchange, readTarget } from './arrival.ts'
-import { readOpening, UNRECOGNIZED_NAME_ALERT } from './opening.ts'
+import { agrees, readOpening, UNRECOGNIZED_NAME_ALERT } from './opening.ts'
 import type { Responder } from './respond.ts'
 import type { ClientSession } from './session.ts'
 import { runTunnel } from './run-tunnel.ts'
+import { watchForSecondHello } from './second-hello.ts'
 import type { OpeningTunnel, Passage, Tunnels } from './tunnels.ts'
 
 export interface ConnectParts extends ArrivalParts {
@@ -119,6 +121,7 @@ async function openTunnel(
   const client = session.connection
   const settings = parts.settings()
   let first = early
+  let more: Buffer | undefined
   if (admitted.authority.port === TLS_PORT && isChecked(admitted.authority, settings)) {
     let trouble: Trouble = 'client_gone'
     const giveUp = (why: Trouble) => {
@@ -145,7 +148,8 @@ async function openTunnel(
       return exchange.close(hello.kind === 'refused' ? hello.trouble : trouble)
     }
     exchange.serverName = hello.serverName
-    first = hello.bytes
+    first = hello.bytes.subarray(0, hello.length)
+    more = hello.bytes.subarray(hello.length)
   }
   if (client.isClosed || origin.isClosed) {
     client.destroy()
@@ -161,5 +165,13 @@ async function openTunnel(
     exchange.bytesSent += first.length
     origin.write(first)
   }
-  runTunnel(client, origin, exchange, admitted, parts.tunnels)
+  const tunnel = runTunnel(client, origin, exchange, admitted, parts.tunnels)
+  if (more === undefined) return
+  const { host } = admitted.authority
+  const retry = new HelloRetry((serverName) => agrees(serverName, host), settings.earlyBytes)
+  watchForSecondHello(client, origin, retry, (serverName) => {
+    if (serverName !== undefined) exchange.serverName = serverName
+    tunnel.close('tls_server_name_mismatch')
+  })
+  if (more.length > 0 && !client.receiver.received(more)) client.pause()
 }

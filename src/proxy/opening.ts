@@ -5,7 +5,14 @@ import { type Opening, readClientHello } from '../tls/client-hello.ts'
 import type { Connection } from '../wire/connection.ts'
 
 export type OpeningVerdict =
-  | { readonly kind: 'agrees'; readonly bytes: Buffer; readonly serverName: string | undefined }
+  | {
+      readonly kind: 'agrees'
+      readonly serverName: string | undefined
+      /** All that came. */
+      readonly bytes: Buffer
+      /** How many of them are the hello; what follows may have to be judged as well. */
+      readonly length: number
+    }
   | { readonly kind: 'refused'; readonly trouble: Trouble; readonly serverName: string | undefined }
   /** The client ended or went away before it had said anything that could be judged. */
   | { readonly kind: 'gone' }
@@ -64,7 +71,7 @@ function verdictOn(opening: Opening, bytes: Buffer, target: Host): OpeningVerdic
       return { kind: 'refused', trouble: 'tls_required', serverName: undefined }
     case 'hello': {
       const { serverName } = opening
-      if (agrees(serverName, target)) return { kind: 'agrees', bytes, serverName }
+      if (agrees(serverName, target)) return { kind: 'agrees', serverName, bytes, length: opening.length }
       return { kind: 'refused', trouble: 'tls_server_name_mismatch', serverName }
     }
     default:
@@ -72,8 +79,11 @@ function verdictOn(opening: Opening, bytes: Buffer, target: Host): OpeningVerdic
   }
 }
 
-/** A name must be named; an address may not be (RFC 6066 §3), though some clients put it there. */
-function agrees(serverName: string | undefined, target: Host): boolean {
+/**
+ * Whether a server name is that of the target. A name must be named; an address may not be (RFC 6066 §3), though some
+ * clients put it there.
+ */
+export function agrees(serverName: string | undefined, target: Host): boolean {
   if (serverName === undefined) return target.kind === 'address'
   // RFC 6066 §3: ASCII. Other bytes might mean to a server what they do not mean to us.
   if (!/^[!-~]+$/.test(serverName)) return false

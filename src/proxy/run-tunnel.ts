@@ -1,6 +1,6 @@
 import type { Exchange } from '../core/exchange.ts'
 import type { Connection } from '../wire/connection.ts'
-import { startTunnel } from './tunnel.ts'
+import { startTunnel, type Tunnel } from './tunnel.ts'
 import type { RunningTunnel, Tunnels } from './tunnels.ts'
 
 /** Starts the tunnel of an exchange (a CONNECT, or a WebSocket after its 101), counts what it carries, and ends both together. */
@@ -10,7 +10,7 @@ export function runTunnel(
   exchange: Exchange,
   admitted: Omit<RunningTunnel, 'tunnel'>,
   tunnels: Tunnels,
-): void {
+): Tunnel {
   const running: RunningTunnel = {
     ...admitted,
     tunnel: startTunnel(client, origin, {
@@ -23,4 +23,5 @@ export function runTunnel(
     }),
   }
   const seat = tunnels.add(running)
+  return running.tunnel
 }

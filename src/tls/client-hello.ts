@@ -14,6 +14,8 @@ export type Opening =
       readonly alpn: readonly string[]
       /** An encrypted_client_hello extension is there: real or GREASE, which nobody can tell from outside (RFC 9849). */
       readonly encrypted: boolean
+      /** Bytes that it takes, with the headers of its records; others may follow. */
+      readonly length: number
     }
 
 const HANDSHAKE = 22
@@ -60,7 +62,7 @@ export function readClientHello(bytes: Buffer): Opening {
   }
   // A ClientHello ends its record: bytes of another message behind it would be a handshake that nobody may send yet.
   if (collected > needed) return notTls('something follows the ClientHello in its record')
-  return parseHello(withoutRecords(bytes.subarray(0, offset)).subarray(4))
+  return parseHello(withoutRecords(bytes.subarray(0, offset)).subarray(4), offset)
 }
 
 /** The content of whole records, in one piece. */
@@ -112,13 +114,16 @@ class Vector {
 
 class Truncated extends Error {}
 
-function parseHello(body: Buffer): Opening {
+function parseHello(body: Buffer, length: number): Opening {
   try {
     const hello = new Vector(body)
     hello.skip(2 + 32) // legacy_version, random
-    hello.opaque(1) // legacy_session_id
-    hello.opaque(2) // cipher_suites
-    hello.opaque(1) // legacy_compression_methods
+    const session = hello.opaque(1) // legacy_session_id
+    const ciphers = hello.opaque(2) // cipher_suites, of two bytes each
+    const compressions = hello.opaque(1) // legacy_compression_methods
+    // RFC 8446 §4.1.2: who is lenient here might find the extensions in another place than we do.
+    if (session.length > 32 || ciphers.length < 2 || ciphers.length % 2 === 1 || compressions.length === 0)
+      throw new Truncated()
     let serverName: string | undefined
     let alpn: string[] = []
     let encrypted = false
@@ -137,7 +142,7 @@ function parseHello(body: Buffer): Opening {
       }
       if (!hello.isEmpty) return notTls('something follows the extensions')
     }
-    return { kind: 'hello', serverName, alpn, encrypted }
+    return { kind: 'hello', serverName, alpn, encrypted, length }
   } catch (error) {
     if (error instanceof Truncated) return notTls('the ClientHello is malformed')
     throw error

@@ -7,17 +7,17 @@ const HELLO = clientHello({ serverName: 'ok.test', alpn: ['h2', 'http/1.1'] })
 const UNDERSTOOD = { kind: 'hello', serverName: 'ok.test', alpn: ['h2', 'http/1.1'], encrypted: false }
 
 test('TLS-01 a whole ClientHello is read: server name, protocols, no encrypted part', () => {
-  expect(readClientHello(inRecords(HELLO))).toEqual(UNDERSTOOD)
+  expect(readClientHello(inRecords(HELLO))).toMatchObject(UNDERSTOOD)
 })
 
 test('TLS-02 split into two records at every byte it reads the same', () => {
   for (let at = 1; at < HELLO.length; at++)
-    expect(readClientHello(inRecords(HELLO, at)), `at ${at}`).toEqual(UNDERSTOOD)
+    expect(readClientHello(inRecords(HELLO, at)), `at ${at}`).toMatchObject(UNDERSTOOD)
 })
 
 test('TLS-03 one byte a record reads the same', () => {
   const splits = Array.from({ length: HELLO.length - 1 }, (_, i) => i + 1)
-  expect(readClientHello(inRecords(HELLO, ...splits))).toEqual(UNDERSTOOD)
+  expect(readClientHello(inRecords(HELLO, ...splits))).toMatchObject(UNDERSTOOD)
 })
 
 test('TLS-04 cut at every byte it is incomplete, and with fewer bytes than it asks for nothing new is known', () => {
@@ -34,7 +34,7 @@ test('TLS-04 cut at every byte it is incomplete, and with fewer bytes than it as
 
 test('TLS-05 what follows in records of its own, such as early data, is not looked at', () => {
   const early = Buffer.concat([inRecords(HELLO), Buffer.from([23, 3, 3, 0, 3, 1, 2, 3])])
-  expect(readClientHello(early)).toEqual(UNDERSTOOD)
+  expect(readClientHello(early)).toMatchObject(UNDERSTOOD)
 })
 
 test('TLS-06 hellos of Node are understood, with and without a server name, old versions too', async () => {
@@ -43,12 +43,12 @@ test('TLS-06 hellos of Node are understood, with and without a server name, old 
     { options: { servername: 'ok.test', maxVersion: 'TLSv1.2' as const }, alpn: [] },
   ]
   for (const { options, alpn } of cases)
-    expect(readClientHello(await nodeClientHello(options))).toEqual({ ...UNDERSTOOD, alpn })
+    expect(readClientHello(await nodeClientHello(options))).toMatchObject({ ...UNDERSTOOD, alpn })
   expect(readClientHello(await nodeClientHello({}))).toMatchObject({ kind: 'hello', serverName: undefined })
 })
 
 test('TLS-07 a hello without extensions has no server name; an encrypted part is seen', () => {
-  expect(readClientHello(inRecords(clientHello({ withExtensions: false })))).toEqual({
+  expect(readClientHello(inRecords(clientHello({ withExtensions: false })))).toMatchObject({
     kind: 'hello',
     serverName: undefined,
     alpn: [],
