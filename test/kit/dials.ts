@@ -23,8 +23,9 @@ export function watchDials(options: { readonly reroute?: Readonly<Record<string,
   Socket.prototype.connect = function (this: Socket, ...args: unknown[]) {
     // `net.connect` passes its arguments as one array, `new Socket().connect` as they are.
     const [first] = Array.isArray(args[0]) ? (args[0] as unknown[]) : args
-    if (typeof first === 'object' && first !== null && 'port' in first) {
-      const attempt = first as { host?: string; port?: number }
+    // With a path it is a Unix socket, whatever else stands there.
+    const attempt = first as { host?: string; port?: number; path?: string | null } | null
+    if (typeof attempt === 'object' && attempt !== null && attempt.port !== undefined && !attempt.path) {
       attempts.push({ ...attempt })
       const host = String(attempt.host ?? 'localhost')
       const to = options.reroute?.[host]
