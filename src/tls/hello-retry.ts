@@ -61,7 +61,9 @@ export class HelloRetry {
   sent(more: Buffer): Sequel {
     if (this.isOver) return { kind: 'pass', bytes: more }
     // Copied where it is held: the read buffer is used again while we wait for the rest.
-    if (this.#length > 0 && this.#length + more.length < this.#needed) return this.#hold(Buffer.from(more))
+    const length = this.#length + more.length
+    if (this.#length > 0 && length < this.#needed && length <= this.#limit)
+      return this.#hold(Buffer.from(more))
     const bytes = this.#length === 0 ? more : Buffer.concat([...this.#pieces, more])
     this.#pieces = []
     this.#length = 0
@@ -73,14 +75,14 @@ export class HelloRetry {
         at += skipped
         continue
       }
-      this.#needed = HEADER_BYTES + 1
+      this.#needed = bytes[at] === HANDSHAKE ? HEADER_BYTES + 1 : HEADER_BYTES
       if (bytes.length - at < this.#needed) break
-      const length = bytes.readUInt16BE(at + 3)
+      const content = bytes.readUInt16BE(at + 3)
       if (bytes[at] !== HANDSHAKE) {
-        this.#skip = HEADER_BYTES + length
+        this.#skip = HEADER_BYTES + content
         continue
       }
-      if (length > 0 && bytes[at + HEADER_BYTES] !== CLIENT_HELLO) {
+      if (content > 0 && bytes[at + HEADER_BYTES] !== CLIENT_HELLO) {
         // The client goes on as in TLS 1.2, where no server asks for a second hello.
         this.#settled = true
         return { kind: 'pass', bytes }

@@ -1,6 +1,7 @@
 import type { SecureContext } from 'node:tls'
 import { beforeAll, expect, test } from 'vitest'
 import { type Opening, readClientHello } from '../../src/tls/client-hello.ts'
+import { HelloRetry } from '../../src/tls/hello-retry.ts'
 import { fuzzRun, Random } from '../http1/random.ts'
 import { makeCertificate } from '../kit/certificate.ts'
 import { clientHello, inRecords, serverNameList, vector } from '../kit/client-hello.ts'
@@ -337,6 +338,65 @@ test('SEC-22k the looks at a hello that comes byte by byte grow with its records
       expect(looks).toBeLessThan(12 + 5 * (splits.length + 1))
     }
   }
+})
+
+test('SEC-22u however a second hello is cut into pieces, it passes whole for the same host, and not at all for another', () => {
+  const before = Buffer.from([20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 3, 22, 1, 22, 23, 3, 3, 0, 0])
+  const behind = Buffer.from('whatever')
+  const agrees = (name: string | undefined) => name === 'ok.test'
+  for (const name of ['ok.test', 'denied.test']) {
+    const message = clientHello({ serverName: name })
+    const hello = inRecords(message, 1, 60)
+    const all = Buffer.concat([before, hello, behind])
+    for (let first = 0; first <= all.length; first++)
+      for (const step of [1, 11, all.length]) {
+        const retry = new HelloRetry(agrees, 65_536)
+        const passed: Buffer[] = []
+        let refused: string | undefined
+        for (let at = 0; at < all.length && refused === undefined;) {
+          const end = at < first ? first : Math.min(all.length, at + step)
+          // The read buffer of the caller is used again.
+          const piece = Buffer.from(all.subarray(at, end))
+          const sequel = retry.sent(piece)
+          if (sequel.kind === 'refused') refused = String(sequel.serverName)
+          else passed.push(Buffer.from(sequel.bytes))
+          piece.fill(0)
+          at = end
+        }
+        const through = Buffer.concat(passed)
+        if (name === 'ok.test')
+          expect([refused, through.equals(all), retry.isOver]).toEqual([undefined, true, true])
+        else {
+          expect(refused).toBe(name)
+          expect(through.equals(before.subarray(0, through.length)), `${first}, ${step}`).toBe(true)
+        }
+      }
+  }
+})
+
+test('SEC-22w what is no handshake is not held, so that nothing waits for what will never come', () => {
+  const retry = new HelloRetry(() => false, 1000)
+  const records = [
+    Buffer.from([20, 3, 3, 0, 1, 1]),
+    Buffer.from([23, 3, 3, 0, 0]),
+    Buffer.from([21, 3, 3, 0, 2, 1, 0]),
+  ]
+  for (const record of records) {
+    expect(retry.sent(record)).toEqual({ kind: 'pass', bytes: record })
+    expect(retry.isHolding).toBe(false)
+  }
+  expect(retry.isOver).toBe(false)
+})
+
+test('SEC-22v a second hello that never ends is refused at the limit', () => {
+  const retry = new HelloRetry(() => true, 1000)
+  const endless = inRecords(Buffer.concat([Buffer.from([1, 0, 0xff, 0]), Buffer.alloc(2000)]))
+  let held = 0
+  for (const byte of endless) {
+    if (retry.sent(Buffer.from([byte])).kind === 'refused') break
+    held++
+  }
+  expect(held).toBeLessThanOrEqual(1000)
 })
 
 /** A real hello with a few changes: of extensions, of single bytes, of the records it comes in. */

@@ -338,6 +338,8 @@ testOnLowPorts(
       ['GET https://ok.test/ HTTP/1.1\r\nHost: ok.test\r\n\r\n', 400],
       ['GET / HTTP/1.1\r\nHost: ok.test@denied.test\r\n\r\n', 400],
       ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
+      ['SSH-2.0-OpenSSH_9.6\r\n\r\n', 400],
+      [inRecords(helloFor('ok.test')).toString('latin1'), 400],
     ]
     for (const [i, [request, status]] of requests.entries()) {
       await using client = await tunnelWith(route, 'ok.test:80', request)
