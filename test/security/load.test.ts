@@ -153,6 +153,8 @@ test.concurrent('SEC-55c where the kernel gives no descriptor for the way to the
   const heard = await client.rest()
   expect(heard).toMatch(/^HTTP\/1\.1 503 /)
   expect(heard).toContain('Proxy-Status: sallyport; error=connection_limit_reached')
+  // Its end is not waited for, then.
+  await client[Symbol.asyncDispose]()
   await served.stop()
   const of = (event: string) => (line: RecordLine) =>
     line.event === event && line.attributes['server.address'] === 'ok.test'
