@@ -62,7 +62,8 @@ function octalOrHex(value: string): number {
   return /^0[0-7]+$/.test(value) ? Number.parseInt(value, 8) : plainLength(value)
 }
 
-const EVERYTHING: readonly Carelessness[] = (['length', undefined] as const).flatMap((both) =>
+/** Those that repair everything, and differ in what they take for the end. */
+export const REPAIRING: readonly Carelessness[] = (['length', undefined] as const).flatMap((both) =>
   (['first', 'last'] as const).flatMap((lengths) =>
     (['lf', 'cr or lf'] as const).map((lineEnd) => ({
       name: `repairs everything: ${both ?? 'coding'}, ${lengths} length, ${lineEnd}`,
@@ -131,7 +132,7 @@ export const CARELESS: readonly Carelessness[] = [
   { name: 'a LF alone ends a chunk extension', lineEnd: 'lf', sizeOf: plainSize },
   { name: 'two bytes of any kind end a chunk', chunkEnd: 'any' },
   { name: 'nothing need end a chunk', chunkEnd: 'optional' },
-  ...EVERYTHING,
+  ...REPAIRING,
 ]
 
 /** Servers: they read requests. */

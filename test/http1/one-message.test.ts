@@ -1,9 +1,18 @@
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CARELESS, CARELESS_CLIENTS, CARELESS_SERVERS, readCarelessly } from './careless-readers.ts'
 import { type Tally, tryRequests, tryResponse } from './one-message.ts'
 import { fuzzRun, Random } from './random.ts'
 import { forwardRequest, forwardResponse } from './rewriting.ts'
 import { readRequests, readResponse } from './transcript.ts'
+
+const { stackTraceLimit } = Error
+// Every refusal is an error, and most of the time of a run would go into their stacks.
+beforeAll(() => {
+  Error.stackTraceLimit = 0
+})
+afterAll(() => {
+  Error.stackTraceLimit = stackTraceLimit
+})
 
 function fuzz(
   what: string,
@@ -27,7 +36,7 @@ test(
     timeout: 3_600_000,
   },
   () => {
-    fuzz('requests against careless servers', 30_000, tryRequests)
+    fuzz('requests against careless servers', 20_000, tryRequests)
   },
 )
 
@@ -37,7 +46,7 @@ test(
     timeout: 3_600_000,
   },
   () => {
-    fuzz('responses against careless clients', 20_000, tryResponse)
+    fuzz('responses against careless clients', 15_000, tryResponse)
   },
 )
 
@@ -111,14 +120,14 @@ describe('what deceives a careless server', () => {
     expect(outcome).toMatch(/^(?:bad_|ambiguous_|unknown_|obsolete_)/)
   })
 
-  test('SEC-16c what deceives one of those that repair everything is refused', () => {
+  test('SEC-16c deceives each of those that repair everything, more often than not', () => {
     const all = CARELESS.filter(({ name }) => name.startsWith('repairs'))
     for (const how of all) {
       const deceived = Object.values(WITNESSES).filter((wire) => {
         const read = readCarelessly(wire, how)
         return read.outcome === 'message' && read.rest.includes('evil')
       })
-      expect(deceived.length, how.name).toBeGreaterThan(15)
+      expect(deceived.length, how.name).toBeGreaterThan(Object.keys(WITNESSES).length / 2)
     }
   })
 })
