@@ -444,7 +444,10 @@ test(
       const bytes = mutated(random)
       seen[await expectSameName(bytes, `seed ${seed}, case ${i}`)]++
       const { opening } = readByteByByte(bytes)
-      expect(opening.kind, `seed ${seed}, case ${i}`).toBe(readClientHello(bytes).kind)
+      // Who waits for all that is needed may hear a little later that it is none, and never anything else.
+      const whole = readClientHello(bytes).kind
+      if (opening.kind !== 'incomplete' || whole === 'hello')
+        expect(opening.kind, `seed ${seed}, case ${i}`).toBe(whole)
     }
     // A fuzzer that is always refused, or never, proves nothing.
     expect(seen.same).toBeGreaterThan(count / 20)

@@ -15,8 +15,8 @@ import { type Route, type RouteOptions, startRoute } from '../kit/route.ts'
 const testOnLowPorts = test.runIf(process.getuid?.() === 0)
 
 interface Listening extends Route {
-  /** What the origin has heard, latin1. */
-  heard(): string
+  /** What the origin has heard, latin1: on its n-th connection (from 1), or on all of them. */
+  heard(n?: number): string
 }
 
 /** A proxy in front of an origin on this port, whose every name leads there; `answer`: what the origin says to the first bytes. */
@@ -29,12 +29,13 @@ async function routeTo(
   }: Partial<RouteOptions<OriginServer>> & { answer?: Buffer | string; greeting?: string } = {},
 ): Promise<Listening> {
   const host = loopbackAddress()
-  let heard = ''
+  const heard: string[] = []
   const origin = startRawOrigin(
     (socket) => {
+      const n = heard.push('') - 1
       if (greeting !== undefined) socket.write(greeting)
       if (answer !== undefined) socket.once('data', () => socket.write(answer))
-      socket.on('data', (bytes: Buffer) => void (heard += bytes.toString('latin1')))
+      socket.on('data', (bytes: Buffer) => void (heard[n] += bytes.toString('latin1')))
       socket.on('end', () => socket.end())
     },
     { host, port },
@@ -42,7 +43,7 @@ async function routeTo(
   const names = { 'ok.test': [host], 'other.test': [host], 'denied.test': [host], 'new.test': [host] }
   const allowed = ['ok.test', 'other.test']
   const route = await startRoute({ origin, names, allowed, ...options })
-  return Object.assign(route, { heard: () => heard })
+  return Object.assign(route, { heard: (n?: number) => (n === undefined ? heard.join('') : heard[n - 1]!) })
 }
 
 const helloFor = (serverName: string, more: readonly (readonly [number, Buffer])[] = []) =>
@@ -214,9 +215,11 @@ testOnLowPorts(
       ],
       ['that is empty', CHANGE_CIPHER_SPEC, [Buffer.from([22, 3, 3, 0, 0, 1])]],
     ]
+    await using route = await routeTo(443, { answer: RETRY })
+    let n = 0
     for (const [what, passes, rest] of seconds)
       for (const waits of [true, false]) {
-        await using route = await routeTo(443, { answer: RETRY })
+        n++
         await using client = await route.tunnel()
         if (waits) {
           client.write(first)
@@ -225,7 +228,7 @@ testOnLowPorts(
           for (const piece of rest) client.write(piece)
         } else client.write(Buffer.concat([first, passes, ...rest]))
         await client.rest()
-        const completed = await route.completed()
+        const completed = await route.completed(n)
         expect(completed['error.type'], what).toBe('tls_server_name_mismatch')
         // What came in one piece with the second hello is not passed on any more.
         expect(completed['sallyport.bytes.sent'], what).toBeGreaterThanOrEqual(first.length)
@@ -233,9 +236,11 @@ testOnLowPorts(
         if (rest.some((piece) => piece.includes('denied.test')))
           expect(completed['tls.client.server_name'], what).toBe('denied.test')
         // What was passed on before the reset may be lost by it.
-        expect(Buffer.concat([first, passes]).toString('latin1').startsWith(route.heard()), what).toBe(true)
-        expect(route.decisions()).toHaveLength(1)
+        expect(Buffer.concat([first, passes]).toString('latin1').startsWith(route.heard(n)), what).toBe(true)
       }
+    expect(route.decisions()).toHaveLength(n)
+    expect(completions(route)).toHaveLength(n)
+    expect(route.heard()).not.toContain('denied.test')
   },
 )
 
@@ -251,9 +256,9 @@ testOnLowPorts(
       [RETRY, Buffer.concat([second, rest])],
       [answered, rest],
       [Buffer.from([21, 3, 3, 0, 2, 2, 40]), Buffer.concat([inRecords(Buffer.from([16, 0, 0, 0])), rest])],
-    ] as const)
-      for (const size of [1, 7, 1000]) {
-        await using route = await routeTo(443, { answer })
+    ] as const) {
+      await using route = await routeTo(443, { answer })
+      for (const [i, size] of [1, 7, 1000].entries()) {
         await using client = await route.tunnel()
         const first = inRecords(helloFor('ok.test'))
         client.write(first)
@@ -261,9 +266,10 @@ testOnLowPorts(
         for (let at = 0; at < behind.length; at += size) client.write(behind.subarray(at, at + size))
         client.socket.end()
         await client.rest()
-        expect((await route.completed())['error.type']).toBeUndefined()
-        expect(route.heard()).toBe(Buffer.concat([first, behind]).toString('latin1'))
+        expect((await route.completed(i + 1))['error.type']).toBeUndefined()
+        expect(route.heard(i + 1)).toBe(Buffer.concat([first, behind]).toString('latin1'))
       }
+    }
   },
 )
 
