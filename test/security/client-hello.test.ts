@@ -217,6 +217,17 @@ test('SEC-22e a server name that two readers could read as two is refused, where
   }
 })
 
+test('SEC-22x bytes behind the list of extensions are refused: another reader might read on there', () => {
+  for (const { bytes } of real) {
+    const body = messageOf(bytes).subarray(4)
+    const hidden = Buffer.concat([Buffer.from([0, 0]), vector(2, serverNameList('denied.test'))])
+    for (const behind of [Buffer.from([0]), hidden, vector(2, hidden)]) {
+      const message = Buffer.concat([Buffer.from([1]), vector(3, Buffer.concat([body, behind]))])
+      expect(readClientHello(inRecords(message)).kind).toBe('not_tls')
+    }
+  }
+})
+
 test('SEC-22f odd names come through byte for byte, so that the one parser of hosts judges what the server sees', async () => {
   const names = ['OK.Test', 'ok.test.', 'ok.test..', '127.0.0.1', '::1', '[::1]', 'ok.test:443', ' ok.test']
   names.push('ok.test\n', '*', '\xbak.test', 'ok.test\0', 'ok\0.denied.test', '\0', 'x'.repeat(255))
