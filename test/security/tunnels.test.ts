@@ -360,7 +360,7 @@ testOnLowPorts(
 
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
 
-test('SEC-19a a 101 that nobody asked for switches nothing: 502, and what the client sends stays a request', async () => {
+test('SEC-19u a 101 that nobody asked for switches nothing: 502, and what the client sends stays a request', async () => {
   const heard: string[] = []
   await using route = await startRoute({
     origin: startRawOrigin((socket) => {
@@ -382,7 +382,7 @@ test('SEC-19a a 101 that nobody asked for switches nothing: 502, and what the cl
   }
 })
 
-test('SEC-19b a 200 to an upgrade that was asked for switches nothing either: early frames do not reach the origin', async () => {
+test('SEC-19v a 200 to an upgrade that was asked for switches nothing either: early frames do not reach the origin', async () => {
   const heard: string[] = []
   await using route = await startRoute({
     origin: startRawOrigin((socket) => {
