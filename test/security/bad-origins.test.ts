@@ -1,11 +1,14 @@
 import type { Socket } from 'node:net'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { startDns } from '../kit/dns.ts'
 import { startRawOrigin } from '../kit/origin.ts'
 import { processorTime, residentBytes } from '../kit/process-state.ts'
 import { testConfig } from '../kit/proxy.ts'
 import { rawClient } from '../kit/raw-client.ts'
 import { startServed } from '../kit/served.ts'
+
+// Real processes, on machines that may be busy with other things.
+vi.setConfig({ testTimeout: 60_000 })
 
 const FAULT = /unhandled|uncaught|fault/i
 const MOST_GROWTH = 64 * 1024 * 1024

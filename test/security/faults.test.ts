@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { startDeafOrigin } from '../kit/deaf-origin.ts'
 import { startDns } from '../kit/dns.ts'
 import { startRawOrigin } from '../kit/origin.ts'
@@ -6,6 +6,9 @@ import { openDescriptors } from '../kit/process-state.ts'
 import { testConfig } from '../kit/proxy.ts'
 import { rawClient } from '../kit/raw-client.ts'
 import { startServed } from '../kit/served.ts'
+
+// Real processes, on machines that may be busy with other things.
+vi.setConfig({ testTimeout: 60_000 })
 
 const FAULT = /unhandled|uncaught|fault/i
 
