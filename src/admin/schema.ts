@@ -203,11 +203,9 @@ export const reloaded = z
     version: z.string(),
     previous: z.string(),
     changed: z.boolean(),
-    waiting_for_restart: z
-      .array(z.string())
-      .meta({
-        description: 'settings that changed and keep their old values until the daemon is started again',
-      }),
+    waiting_for_restart: z.array(z.string()).meta({
+      description: 'settings that changed and keep their old values until the daemon is started again',
+    }),
     counts: z.object({ allowed: count, denied: count }),
   })
   .meta({ id: 'Reloaded' })
