@@ -91,7 +91,8 @@ export const limitsSection = z
       restart,
     }),
     connections: count({
-      meaning: 'The most client connections at once, in all.',
+      meaning:
+        'The most client connections at once, in all; at most half of what the limit of open files leaves, since each may need a second one.',
       initial: 10_000,
       from: 1,
       to: 1_000_000,

@@ -307,8 +307,14 @@ test.skipIf(!mayBind443)(
     expect(origin.seen.map(({ url }) => url)).toEqual(['/right'])
     const { decisions, completions } = await recordOf(proxy)
     expect(decisions).toHaveLength(3)
+    // Where curl has not read the session tickets yet when it closes, its kernel resets: then the record says so.
+    const [first] = completions
+    expect(first?.attributes['error.type'] ?? 'client_gone').toBe('client_gone')
     expect(
-      completions.map(({ attributes }) => [attributes['tls.client.server_name'], attributes['error.type']]),
+      completions.map(({ attributes }) => [
+        attributes['tls.client.server_name'],
+        attributes === first?.attributes ? undefined : attributes['error.type'],
+      ]),
     ).toEqual([
       ['ok.test', undefined],
       ['other.test', 'tls_server_name_mismatch'],
