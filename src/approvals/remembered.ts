@@ -41,9 +41,11 @@ export class RememberedAnswers {
 
   restore(stored: readonly StoredGrant[]): void {
     const now = this.#parts.clock.now()
-    for (const { grant, seenAt } of stored) {
+    // All of them first: a client was last seen when any of its grants says so, not only the one that is judged.
+    for (const { grant, seenAt } of stored)
       if (grant.scope === 'session' && grant.client !== undefined)
         this.#sessions.follow(grant.client, seenAt ?? grant.createdAt)
+    for (const { grant } of stored) {
       if (this.#book.isInForce(grant, now)) this.#enter(grant)
       else this.#expire(grant)
     }

@@ -154,6 +154,17 @@ test('HOLD-46 a session survives a restart, but neither a long absence nor a dae
   expect(desk.approvals.findGrant(A, authority)).toBeUndefined()
 })
 
+test('HOLD-54 a second answer for the session keeps the first one in force over a restart as well', async () => {
+  await using desk = await openDesk()
+  await granted(desk, { scope: 'session' })
+  desk.clock.advance(20 * MINUTE)
+  await granted(desk, { scope: 'session' }, 'other.example:443')
+  desk.clock.advance(20 * MINUTE)
+  expect(desk.approvals.grants()).toHaveLength(2)
+  await desk.restart({ downFor: MINUTE })
+  expect(desk.approvals.grants()).toHaveLength(2)
+})
+
 test('HOLD-53 a session that ran out while no alarm rang does not come back with its client', async () => {
   await using desk = await openDesk()
   desk.approvals.touch(A)
