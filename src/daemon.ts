@@ -19,6 +19,7 @@ import { approvalSettings } from './config/approval-settings.ts'
 import type { LoadOptions, LoadResult, Loaded } from './config/load.ts'
 import { listenAddressText } from './config/listen-address.ts'
 import { formatProblem } from './config/problems.ts'
+import { policyChanged } from './config/policy-events.ts'
 import { createReloader, type ReloadOutcome } from './config/reload.ts'
 import type { Snapshot } from './config/snapshot.ts'
 import type { ClientId } from './core/client.ts'
@@ -236,7 +237,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       load: () => parts.load({ own: ownListeners(front, admin) }),
       initial: parts.initial,
       clock,
-      onSwap({ snapshot, previous, change }) {
+      onSwap(outcome) {
+        const { snapshot, change } = outcome
         adopt(snapshot)
         if (change.restart.length > 0)
           log.warn({ settings: change.restart }, 'changed settings that need a restart keep their old values')
@@ -244,24 +246,14 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
           return log.info({ version: snapshot.version }, 'the configuration was loaded: nothing has changed')
         const { allowed, denied, lists, settings } = change
         log.info({ version: snapshot.version, allowed, denied, lists, settings }, 'the policy was loaded')
-        record.emit('sallyport.policy.changed', SEVERITY.INFO2, {
-          'sallyport.policy.outcome': 'adopted',
-          'security_rule.version': snapshot.version,
-          'sallyport.policy.previous_version': previous.version,
-          'sallyport.policy.allowed_count': snapshot.counts.allowed,
-          'sallyport.policy.denied_count': snapshot.counts.denied,
-        })
+        record.emit('sallyport.policy.changed', SEVERITY.INFO2, policyChanged(outcome))
       },
-      onRefused({ snapshot, problems }) {
+      onRefused(outcome) {
         log.error(
-          { problems: problems.map(formatProblem) },
+          { problems: outcome.problems.map(formatProblem) },
           'the new configuration was refused, the old one stays in force',
         )
-        record.emit('sallyport.policy.changed', SEVERITY.ERROR, {
-          'sallyport.policy.outcome': 'refused',
-          'security_rule.version': snapshot.version,
-          'sallyport.policy.problem_count': problems.length,
-        })
+        record.emit('sallyport.policy.changed', SEVERITY.ERROR, policyChanged(outcome))
       },
     }),
   )

@@ -4,7 +4,7 @@ import { startDns } from '../kit/dns.ts'
 import { startRawOrigin } from '../kit/origin.ts'
 import { openDescriptors } from '../kit/process-state.ts'
 import { testConfig } from '../kit/proxy.ts'
-import { rawClient } from '../kit/raw-client.ts'
+import { type RawClient, rawClient } from '../kit/raw-client.ts'
 import { startServed } from '../kit/served.ts'
 
 // Real processes, on machines that may be busy with other things.
@@ -24,17 +24,9 @@ test('SEC-56a an origin that answers early and closes without reading the upload
   })
   await using dns = await startDns({ 'ok.test': ['127.0.0.1'] })
   await using served = await startServed({ config: testConfig({ dns: dns.address, ports: [origin.port] }) })
-  const upload = Buffer.alloc(262_144, 'x')
   const statuses: Record<string, number> = {}
   const one = async () => {
-    await using client = await rawClient(served.port)
-    client.write(
-      `POST http://ok.test:${origin.port}/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${4 * upload.length}\r\n\r\n`,
-    )
-    for (let i = 0; i < 4; i++) {
-      client.write(upload)
-      await new Promise(setImmediate)
-    }
+    await using client = await uploading(served.port, origin.port)
     const heard = await client.until(/large|\}\n/)
     const status = heard.slice(9, 12)
     statuses[status] = (statuses[status] ?? 0) + 1
@@ -43,6 +35,20 @@ test('SEC-56a an origin that answers early and closes without reading the upload
   expect(statuses).toEqual({ 413: 200 })
   expect(served.child.stderr).not.toMatch(FAULT)
 })
+
+/** A client that has sent an upload of a megabyte, piece by piece. */
+async function uploading(proxy: number, origin: number): Promise<RawClient> {
+  const client = await rawClient(proxy)
+  const piece = Buffer.alloc(262_144, 'x')
+  client.write(
+    `POST http://ok.test:${origin}/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${4 * piece.length}\r\n\r\n`,
+  )
+  for (let i = 0; i < 4; i++) {
+    client.write(piece)
+    await new Promise(setImmediate)
+  }
+  return client
+}
 
 test('SEC-56b a response without a length whose origin resets the upload is cut, and never looks whole', async () => {
   await using origin = await startRawOrigin((socket) => {
@@ -53,16 +59,8 @@ test('SEC-56b a response without a length whose origin resets the upload is cut,
   })
   await using dns = await startDns({ 'ok.test': ['127.0.0.1'] })
   await using served = await startServed({ config: testConfig({ dns: dns.address, ports: [origin.port] }) })
-  const upload = Buffer.alloc(262_144, 'x')
   for (let run = 0; run < 50; run++) {
-    await using client = await rawClient(served.port)
-    client.write(
-      `POST http://ok.test:${origin.port}/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${4 * upload.length}\r\n\r\n`,
-    )
-    for (let i = 0; i < 4; i++) {
-      client.write(upload)
-      await new Promise(setImmediate)
-    }
+    await using client = await uploading(served.port, origin.port)
     await client.rest()
     expect(client.wasReset).toBe(true)
   }
